@@ -1,0 +1,176 @@
+"""Bodies in two dresses, multipart/form-data with files or JSON with base64; one model for both."""
+
+import base64
+import binascii
+import json
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from typing import Annotated, Any, Final, TypeVar, get_origin
+
+from fastapi import Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from python_multipart.exceptions import MultipartParseError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from app.errors import BadRequest
+
+_FORM: Final = "multipart/form-data"
+_JSON: Final = "application/json"
+
+
+class BodyInvalid(BadRequest):
+    """The body is in neither of the forms that are taken."""
+
+    code = "invalid_request"
+
+
+def _image(value: Any) -> Any:
+    """Bytes as they came in a form, or base64 (a data: URL too) as it came in JSON."""
+    if not isinstance(value, str):
+        return value
+    encoded = value.partition(",")[2] if value.startswith("data:") else value
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        raise ValueError("send the image as a file of a form, or as base64 in JSON") from None
+
+
+def _object(value: Any) -> Any:
+    """A JSON object that came as text in a form field."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        raise ValueError("must be a JSON object") from None
+
+
+ImageBytes = Annotated[
+    bytes,
+    BeforeValidator(_image),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "contentEncoding": "base64",
+            "contentMediaType": "image/*",
+            "description": "JPEG, PNG or WebP",
+        }
+    ),
+]
+
+JsonObject = Annotated[dict[str, Any], BeforeValidator(_object)]
+
+
+class Ask(BaseModel):
+    """The base of request bodies: a field that is not there is an error, not a wish ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+A = TypeVar("A", bound=Ask)
+
+
+class _Parser(MultiPartParser):
+    """Keeps files in memory: photos never touch a disk, and the body is capped already."""
+
+    spool_max_size = 1 << 40
+
+
+def body_of(model: type[A]) -> Callable[[Request], Awaitable[A]]:
+    """A dependency that reads the body as `model`. Raises BodyInvalid, ValidationError."""
+
+    async def read(request: Request) -> A:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == _FORM:
+            fields = await _form(request, model)
+        elif kind == _JSON:
+            fields = await _json(request)
+        else:
+            raise BodyInvalid(f"Send the body as {_FORM} or {_JSON}.")
+        return model.model_validate(fields)
+
+    return read
+
+
+def documented(model: type[Ask]) -> dict[str, Any]:
+    """`openapi_extra` for an operation whose body is read by `body_of(model)`."""
+    as_json = model.model_json_schema()
+    as_form = json.loads(json.dumps(as_json))
+    _as_files(as_form)
+    content = {_FORM: {"schema": as_form}, _JSON: {"schema": as_json}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def fingerprint(ask: Ask) -> bytes:
+    """SHA-256 over all that was asked, whichever dress it came in."""
+    digest = sha256()
+    for name, value in sorted(ask):
+        digest.update(f"\n{name}=".encode())
+        for part in value if isinstance(value, tuple) else (value,):
+            raw = (
+                part
+                if isinstance(part, bytes)
+                else json.dumps(part, sort_keys=True, default=str).encode()
+            )
+            digest.update(len(raw).to_bytes(8, "big") + raw)
+    return digest.digest()
+
+
+async def _json(request: Request) -> Any:
+    try:
+        fields = json.loads(await request.body())
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BodyInvalid(f"The body is not JSON: {error}.") from None
+    if not isinstance(fields, dict):
+        raise BodyInvalid("The body must be a JSON object.")
+    return fields
+
+
+async def _form(request: Request, model: type[Ask]) -> dict[str, Any]:
+    parser = _Parser(request.headers, request.stream(), max_files=200, max_fields=50)
+    try:
+        form = await parser.parse()
+    except (MultiPartException, MultipartParseError, KeyError) as error:
+        said = getattr(error, "message", "") or "no boundary, or cut short"
+        raise BodyInvalid(f"The form cannot be read: {said}") from None
+    try:
+        return {name: await _field(form, name, model) for name in form}
+    finally:
+        await form.close()
+
+
+async def _field(form: FormData, name: str, model: type[Ask]) -> Any:
+    values = [
+        await value.read() if isinstance(value, UploadFile) else value
+        for value in form.getlist(name)
+    ]
+    field = model.model_fields.get(name)
+    if field is not None and get_origin(field.annotation) is tuple:
+        return values
+    if len(values) > 1:
+        raise BodyInvalid(f"Field '{name}' came {len(values)} times; send it once.")
+    return values[0]
+
+
+def _as_files(schema: Any) -> None:
+    """In a form an image is a file, and metadata is JSON in text."""
+    if isinstance(schema, dict):
+        if schema.pop("contentEncoding", None):
+            schema.pop("contentMediaType", None)
+            schema["format"] = "binary"
+        for value in schema.values():
+            _as_files(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _as_files(value)
+
+
+Name = Annotated[str, Field(min_length=1, max_length=500)]
+CollectionName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="letters, digits, '.', '_' and '-', at most 64",
+    ),
+]

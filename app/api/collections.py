@@ -1,0 +1,83 @@
+"""/collections and the persons in one."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from app.api import schemas
+from app.api.body import Ask, CollectionName
+from app.api.deps import Cursor, House, Limit, RequestId, cursor_number
+from app.store.collections import Census
+from app.usecases import browse
+from app.usecases.erase import erase_collection
+
+router = APIRouter(prefix="/collections", tags=["collections"])
+
+InPath = Annotated[CollectionName, Path()]
+
+
+class CollectionAsk(Ask):
+    name: CollectionName
+
+
+@router.post("", status_code=201, summary="Make an empty collection")
+async def post(ask: CollectionAsk, house: House, request_id: RequestId) -> schemas.CollectionAnswer:
+    """POST /enroll makes a collection at its first use too."""
+    return _answer(await browse.make_collection(house, ask.name), request_id)
+
+
+@router.get("", summary="List the collections")
+async def get_all(
+    house: House, request_id: RequestId, cursor: Cursor = "", limit: Limit = 100
+) -> schemas.CollectionPage:
+    """By name, in pages."""
+    found = await browse.collection_page(house, cursor, limit + 1)
+    return schemas.CollectionPage(
+        collections=[schemas.Collection.of(one) for one in found[:limit]],
+        next_cursor=found[limit - 1].collection.name if len(found) > limit else None,
+        request_id=request_id,
+    )
+
+
+@router.get("/{name}", summary="One collection with its counts")
+async def get(name: InPath, house: House, request_id: RequestId) -> schemas.CollectionAnswer:
+    return _answer(await browse.collection(house, name), request_id)
+
+
+@router.delete("/{name}", summary="Erase a collection and everybody in it")
+async def delete(name: InPath, house: House, request_id: RequestId) -> schemas.ErasedAnswer:
+    """Persons, faces, templates and snapshots are gone when this answers. There is no undo."""
+    return schemas.ErasedAnswer.of(await erase_collection(house, name), request_id)
+
+
+@router.get("/{name}/persons", summary="The persons of a collection", tags=["persons"])
+async def get_persons(
+    name: InPath,
+    house: House,
+    request_id: RequestId,
+    cursor: Cursor = "",
+    limit: Limit = 100,
+    external_id: Annotated[str | None, Query(max_length=500)] = None,
+    person_name: Annotated[
+        str | None, Query(alias="name", max_length=500, description="a part of the name")
+    ] = None,
+) -> schemas.PersonPage:
+    """In order of enrolment, in pages."""
+    page = await browse.person_page(
+        house,
+        name,
+        after=cursor_number(cursor),
+        limit=limit,
+        external_id=external_id,
+        person_name=person_name,
+    )
+    return schemas.PersonPage(
+        persons=[schemas.Person.of(person) for person in page.persons],
+        next_cursor=None if page.next is None else str(page.next),
+        request_id=request_id,
+    )
+
+
+def _answer(census: Census, request_id: str) -> schemas.CollectionAnswer:
+    collection = schemas.Collection.of(census)
+    return schemas.CollectionAnswer(request_id=request_id, **dict(collection))

@@ -1,0 +1,182 @@
+"""The door: what happens to every request before and after its handler. Plain ASGI.
+
+A request gets an id, its body is capped while it streams, its time is taken, and it is dropped
+when its caller has gone.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Iterable
+from time import perf_counter
+from typing import Final
+from uuid import uuid4
+
+import structlog
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import stages
+from app.api.metrics import Requests
+from app.api.problems import problem
+
+log = structlog.get_logger()
+
+_GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Asked every few seconds by machines; their lines would drown the others.
+_QUIET: Final = ("/healthz", "/readyz", "/metrics")
+
+
+class _TooLarge(Exception):
+    """The body has more bytes than any valid request."""
+
+
+class Door:
+    """Wraps the whole application. `max_body` is in bytes."""
+
+    def __init__(self, app: ASGIApp, *, requests: Requests, max_body: int) -> None:
+        self._app = app
+        self._requests = requests
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["rollcall.request_id"] = request_id = _request_id(scope["headers"])
+        visit = _Visit(scope, send, request_id)
+        try:
+            await self._serve(visit, scope, receive)
+        finally:
+            self._write_down(visit, scope, request_id)
+
+    async def _serve(self, visit: "_Visit", scope: Scope, receive: Receive) -> None:
+        capped = _capped(receive, self._max_body)
+        if _promised(scope["headers"]) > self._max_body:
+            await self._refuse(visit, scope, receive)
+            return
+        try:
+            if await _while_here(self._app, scope, capped, visit):
+                self._requests.departed()
+        except _TooLarge:
+            await self._refuse(visit, scope, receive)
+
+    async def _refuse(self, visit: "_Visit", scope: Scope, receive: Receive) -> None:
+        answer = problem(
+            Request(scope),
+            413,
+            "body_too_large",
+            f"The body may have {self._max_body:,} bytes. Send fewer or smaller images.",
+            headers={"Connection": "close"},
+        )
+        await answer(scope, receive, visit.send)
+
+    def _write_down(self, visit: "_Visit", scope: Scope, request_id: str) -> None:
+        seconds = perf_counter() - visit.began
+        route = getattr(scope.get("route"), "path", "unknown")
+        self._requests.answered(scope["method"], route, visit.status, seconds)
+        self._requests.spent(visit.stages)
+        if route not in _QUIET:
+            # The route and not the path: paths and queries hold names and ids.
+            log.info(
+                "request",
+                method=scope["method"],
+                route=route,
+                status=visit.status,
+                ms=round(seconds * 1e3, 1),
+                request_id=request_id,
+            )
+
+
+class _Visit:
+    """One request on its way out: sees the status, adds id and timing to the head."""
+
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self.began = perf_counter()
+        self.stages = stages.begin()
+        self.status = 499  # what a caller who left before the answer is counted as
+        self.complete = False
+        self._send = send
+        self._request_id = request_id
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", self._request_id.encode()),
+                (b"server-timing", self._timing().encode()),
+            ]
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.complete = True
+        await self._send(message)
+
+    def _timing(self) -> str:
+        total = perf_counter() - self.began
+        parts = [*self.stages.seconds.items(), ("total", total)]
+        return ", ".join(f"{name};dur={seconds * 1e3:.1f}" for name, seconds in parts)
+
+
+async def _while_here(app: ASGIApp, scope: Scope, receive: Receive, visit: _Visit) -> bool:
+    """Run `app` until it has answered or its caller has gone; true if it was dropped then."""
+    inbox: asyncio.Queue[Message] = asyncio.Queue(maxsize=1)
+    left = False
+
+    async def pump() -> None:
+        nonlocal left
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                if not visit.complete:
+                    left = True
+                    work.cancel()
+                return
+            await inbox.put(message)
+
+    work = asyncio.ensure_future(app(scope, inbox.get, visit.send))
+    pumping = asyncio.ensure_future(pump())
+    pumping.add_done_callback(lambda done: _fail(work, done))
+    try:
+        await work
+    except asyncio.CancelledError:
+        if pumping.done() and not pumping.cancelled() and pumping.exception():
+            raise pumping.exception() from None  # type: ignore[misc]
+        if not left:
+            work.cancel()
+            raise
+    finally:
+        pumping.cancel()
+        with contextlib.suppress(asyncio.CancelledError, _TooLarge):
+            await pumping
+    return left
+
+
+def _fail(work: "asyncio.Future[None]", pumping: "asyncio.Task[None]") -> None:
+    """A body that grew too large ends the work that was reading it."""
+    if not pumping.cancelled() and pumping.exception() is not None:
+        work.cancel()
+
+
+def _capped(receive: Receive, most: int) -> Receive:
+    came = 0
+
+    async def counted() -> Message:
+        nonlocal came
+        message = await receive()
+        came += len(message.get("body", b""))
+        if came > most:
+            raise _TooLarge
+        return message
+
+    return counted
+
+
+def _promised(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    return next((int(v) for k, v in headers if k == b"content-length" and v.isdigit()), 0)
+
+
+def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The caller's own id where it is harmless, else a new one."""
+    given = next((value for name, value in headers if name == b"x-request-id"), b"")
+    text = given.decode("ascii", errors="replace")
+    return text if _GIVEN_ID.fullmatch(text) else uuid4().hex

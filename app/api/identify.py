@@ -1,0 +1,97 @@
+"""POST /identify"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import Field, model_validator
+
+from app.api import schemas
+from app.api.body import Ask, CollectionName, ImageBytes, body_of, documented
+from app.api.deps import House, RequestId
+from app.usecases.identify import Identified, Match, Probe, ProbedFace, identify
+
+router = APIRouter(tags=["faces"])
+
+
+class IdentifyAsk(Ask):
+    image: ImageBytes
+    collection: CollectionName = "default"
+    top_k: int = Field(5, ge=1, le=100, description="most persons offered for a face")
+    max_faces: int = Field(1, ge=0, le=100, description="the largest so many faces; 0 means all")
+    threshold: float | None = Field(None, ge=-1, le=1, description="the least similarity to offer")
+    target_fpir: float | None = Field(
+        None, gt=0, lt=1, description="offer somebody for this share of strangers at most"
+    )
+    min_revision: int = Field(0, ge=0, description="wait until the index has this revision")
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> "IdentifyAsk":
+        if self.threshold is not None and self.target_fpir is not None:
+            raise ValueError("send threshold or target_fpir, not both")
+        return self
+
+
+@router.post(
+    "/identify",
+    response_model=schemas.IdentifyAnswer,
+    openapi_extra=documented(IdentifyAsk),
+    summary="Who is this, among the people of a collection?",
+)
+async def post(
+    ask: Annotated[IdentifyAsk, Depends(body_of(IdentifyAsk))], house: House, request_id: RequestId
+) -> schemas.IdentifyAnswer:
+    """Candidates are the persons at or above the threshold, by their best face, best first.
+
+    Nobody is an answer too: 200 with `identified` false. No face in the picture is 422.
+    """
+    found = await identify(
+        house,
+        Probe(
+            image=ask.image,
+            collection=ask.collection,
+            top_k=ask.top_k,
+            max_faces=ask.max_faces,
+            threshold=ask.threshold,
+            target_fpir=ask.target_fpir,
+            min_revision=ask.min_revision,
+        ),
+    )
+    return _answer(found, request_id)
+
+
+def _answer(found: Identified, request_id: str) -> schemas.IdentifyAnswer:
+    return schemas.IdentifyAnswer(
+        faces=[_face(each) for each in found.faces],
+        threshold=found.threshold.value,
+        threshold_source=found.threshold.source,
+        gallery_size=found.gallery_size,
+        revision=found.revision,
+        details=found.details,
+        model=found.model,
+        request_id=request_id,
+    )
+
+
+def _face(probed: ProbedFace) -> schemas.IdentifiedFace:
+    return schemas.IdentifiedFace(
+        identified=bool(probed.matches),
+        candidates=[_candidate(rank, match) for rank, match in enumerate(probed.matches, 1)],
+        **schemas.Face.fields_of(probed.face, probed.face.quality),
+    )
+
+
+def _candidate(rank: int, match: Match) -> schemas.Candidate:
+    person = schemas.CandidatePerson(id=match.candidate.person_id)
+    if match.person is not None:
+        person = schemas.CandidatePerson(
+            id=match.person.id,
+            name=match.person.name,
+            external_id=match.person.external_id,
+            metadata=match.person.metadata,
+        )
+    return schemas.Candidate(
+        rank=rank,
+        similarity=match.candidate.similarity,
+        person=person,
+        face_id=match.candidate.face_id,
+    )

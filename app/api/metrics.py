@@ -1,0 +1,87 @@
+"""What Prometheus is told. Labels hold routes and collections, never persons or images."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from app.stages import Stages
+from app.usecases.rooms import Rooms
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Requests:
+    """Counts and times what was answered."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            "rollcall_request_seconds",
+            "Time to answer a request",
+            ["method", "route", "status"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._stages = Histogram(
+            "rollcall_stage_seconds",
+            "Time a request spent in a stage; NAME_wait is time in its queue",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._departed = Counter(
+            "rollcall_departed_requests_total",
+            "Requests dropped because their caller had gone",
+            registry=registry,
+        )
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        self._seconds.labels(method, route, str(status)).observe(seconds)
+
+    def spent(self, stages: Stages) -> None:
+        for stage, seconds in stages.seconds.items():
+            self._stages.labels(stage).observe(seconds)
+
+    def departed(self) -> None:
+        self._departed.inc()
+
+
+class House(Collector):
+    """Reads queues and galleries at the moment they are asked for."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        yield from self._queues()
+        templates = GaugeMetricFamily(
+            "rollcall_gallery_templates", "Templates in the index", labels=["collection"]
+        )
+        revision = GaugeMetricFamily(
+            "rollcall_gallery_revision", "Revision of the index", labels=["collection"]
+        )
+        lag = GaugeMetricFamily(
+            "rollcall_gallery_lag",
+            "Revisions that the index is behind PostgreSQL, as last seen",
+            labels=["collection"],
+        )
+        for follower in self._rooms.sync.followers:
+            state = follower.state
+            templates.add_metric([follower.name], 0 if state is None else state.size)
+            revision.add_metric([follower.name], max(0, follower.revision))
+            lag.add_metric([follower.name], max(0, follower.known - max(0, follower.revision)))
+        yield from (templates, revision, lag)
+
+    def _queues(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        depth = GaugeMetricFamily("rollcall_queue_depth", "Waiting for a stage", labels=["queue"])
+        batches = CounterMetricFamily("rollcall_batches", "Batches run", labels=["queue"])
+        dropped = CounterMetricFamily(
+            "rollcall_queue_dropped", "Left the queue because the caller had gone", labels=["queue"]
+        )
+        for queue in self._rooms.queues():
+            depth.add_metric([queue.name], queue.waiting)
+            batches.add_metric([queue.name], queue.batches)
+            dropped.add_metric([queue.name], queue.dropped)
+        yield from (depth, batches, dropped)

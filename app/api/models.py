@@ -1,0 +1,53 @@
+"""GET /models"""
+
+from fastapi import APIRouter
+
+from app.api import schemas
+from app.api.deps import House, RequestId
+from app.vision.faces import Vision
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/models", summary="The packs at work")
+async def get(house: House, request_id: RequestId) -> schemas.ModelsAnswer:
+    """Packs with the licences of their weights, their calibration, and the providers in use."""
+    return schemas.ModelsAnswer(
+        models=[_model(vision, vision is house.default) for vision in house.visions.values()],
+        request_id=request_id,
+    )
+
+
+def _model(vision: Vision, default: bool) -> schemas.Model:
+    pack = vision.pack
+    return schemas.Model(
+        pack=pack.name,
+        version=pack.version,
+        model=vision.model,
+        dimension=vision.dimension,
+        default=default,
+        licence=pack.licence,
+        detector=pack.detector.kind,
+        detector_licence=pack.detector.licence,
+        recognizer_licence=pack.recognizer.licence,
+        providers=list(vision.providers),
+        calibration=_calibration(vision),
+    )
+
+
+def _calibration(vision: Vision) -> schemas.CalibrationSummary | None:
+    calibration = vision.pack.calibration
+    if calibration is None:
+        return None
+    return schemas.CalibrationSummary(
+        data=calibration.data,
+        subjects=calibration.subjects,
+        fmr=[
+            schemas.FmrRow(
+                fmr=row.fmr, threshold=row.threshold, pairs=row.pairs, interval=row.interval
+            )
+            for row in calibration.fmr
+        ],
+        min_fpir=calibration.fpir.min_fpir,
+        max_gallery_size=calibration.fpir.max_size,
+    )

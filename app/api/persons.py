@@ -1,0 +1,63 @@
+"""/persons and /faces"""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from app.api import schemas
+from app.api.body import Ask, Name
+from app.api.deps import House, RequestId
+from app.types import Person
+from app.usecases import browse
+from app.usecases.erase import erase_face, erase_person
+
+router = APIRouter(tags=["persons"])
+
+
+class PersonPatch(Ask):
+    """What is sent is set; null clears name and external_id; what is missing stays."""
+
+    name: Name | None = None
+    external_id: Name | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict, description="replaces the old object")
+
+
+@router.get("/persons/{person_id}", summary="One person")
+async def get(person_id: UUID, house: House, request_id: RequestId) -> schemas.PersonAnswer:
+    return _answer(await browse.person(house, person_id), request_id)
+
+
+@router.patch("/persons/{person_id}", summary="Change name, external_id or metadata")
+async def patch(
+    person_id: UUID, ask: PersonPatch, house: House, request_id: RequestId
+) -> schemas.PersonAnswer:
+    values = ask.model_dump(exclude_unset=True)
+    return _answer(await browse.edit_person(house, person_id, values), request_id)
+
+
+@router.delete("/persons/{person_id}", summary="Erase a person")
+async def delete(person_id: UUID, house: House, request_id: RequestId) -> schemas.ErasedAnswer:
+    """Faces, templates and stored answers go with the person. There is no undo."""
+    return schemas.ErasedAnswer.of(await erase_person(house, person_id), request_id)
+
+
+@router.get("/persons/{person_id}/faces", summary="The enrolled faces of a person")
+async def get_faces(person_id: UUID, house: House, request_id: RequestId) -> schemas.FacesAnswer:
+    """In order of enrolment. Boxes and landmarks are pixels of the image that was enrolled."""
+    found = await browse.faces(house, person_id)
+    return schemas.FacesAnswer(
+        faces=[schemas.KeptFace.kept(face) for face in found], request_id=request_id
+    )
+
+
+@router.delete("/faces/{face_id}", summary="Erase one enrolled face")
+async def delete_face(face_id: UUID, house: House, request_id: RequestId) -> schemas.ErasedAnswer:
+    """The person stays, also without any face."""
+    return schemas.ErasedAnswer.of(await erase_face(house, face_id), request_id)
+
+
+def _answer(person: Person, request_id: str) -> schemas.PersonAnswer:
+    placed = schemas.PersonInCollection.placed(person)
+    return schemas.PersonAnswer(request_id=request_id, **dict(placed))

@@ -1,0 +1,159 @@
+"""Errors as problem details (RFC 9457): one envelope, one table from error to status."""
+
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from app.errors import (
+    BadRequest,
+    Conflict,
+    ImageRefused,
+    NotFound,
+    RollcallError,
+    Unavailable,
+)
+from app.store.errors import KeyReused
+from app.vision.errors import ImageTooLarge, ImageTypeUnsupported
+
+log = structlog.get_logger()
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+STATUS: Final[Mapping[type[RollcallError], int]] = {
+    BadRequest: 422,
+    ImageRefused: 422,
+    ImageTooLarge: 413,
+    ImageTypeUnsupported: 415,
+    NotFound: 404,
+    Conflict: 409,
+    KeyReused: 422,
+    Unavailable: 503,
+}
+
+
+class InvalidField(BaseModel):
+    """One thing that is wrong with a request."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """What every error looks like. `code` is stable; `detail` says what to do."""
+
+    type: str = Field(examples=["urn:rollcall:problem:face_not_found"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(examples=["face_not_found"])
+    request_id: str
+    image: str | None = Field(None, description="the image meant, where it is one of several")
+    errors: list[InvalidField] | None = None
+
+
+class BodyTooLarge(RollcallError):
+    code = "body_too_large"
+
+
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {
+        "description": HTTPStatus(status).phrase,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status in (400, 404, 409, 413, 415, 422, 500, 503)
+}
+"""What any operation may answer beside its success; FastAPI merges it into the document."""
+
+
+def status_of(error: RollcallError) -> int:
+    """The status of the nearest class in the table; what is not in it is a fault of ours."""
+    return next((STATUS[each] for each in type(error).__mro__ if each in STATUS), 500)
+
+
+def problem(
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    facts: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    body = {
+        "type": f"urn:rollcall:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request.scope.get("rollcall.request_id", ""),
+    }
+    # The members of the envelope are never overwritten by what an error has to add.
+    extra = {name: value for name, value in (facts or {}).items() if name not in body}
+    return JSONResponse({**body, **extra}, status, {**(headers or {})}, media_type=MEDIA_TYPE)
+
+
+def invalid(errors: Sequence[Any]) -> list[dict[str, str]]:
+    """Pydantic's findings by field; never with the input, which may be an image or a name."""
+    return [
+        {
+            "field": ".".join(str(part) for part in each["loc"] if part not in ("body", "query")),
+            "message": each["msg"].removeprefix("Value error, "),
+        }
+        for each in errors
+    ]
+
+
+def install(app: FastAPI) -> None:
+    """Hand every error of `app` to this table."""
+
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RollcallError)  # noqa: S101 (what it is registered for)
+        headers = {}
+        if isinstance(error, Unavailable):
+            headers["Retry-After"] = str(math.ceil(error.retry_after))
+        if status_of(error) >= 500 and not isinstance(error, Unavailable):
+            return await fault(request, error)
+        return problem(request, status_of(error), error.code, error.detail, error.facts, headers)
+
+    async def malformed(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError | ValidationError)  # noqa: S101
+        wrong = invalid(error.errors())
+        return problem(
+            request,
+            422,
+            "invalid_request",
+            "; ".join(f"{each['field'] or 'request'}: {each['message']}" for each in wrong),
+            {"errors": wrong},
+        )
+
+    async def http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        detail = {
+            404: "There is nothing at this address. /docs lists what there is.",
+            405: "This address does not take this method. /docs lists those it takes.",
+        }.get(error.status_code, str(error.detail))
+        return problem(request, error.status_code, code, detail, headers=error.headers)
+
+    async def fault(request: Request, error: Exception) -> JSONResponse:
+        # Messages of foreign errors may hold names or vectors: the log says where, not what.
+        log.error("request.failed", error=type(error).__name__, exc_info=error)
+        return problem(
+            request,
+            500,
+            "internal",
+            "Something went wrong on our side. The log has it under this request_id.",
+        )
+
+    app.add_exception_handler(RollcallError, ours)
+    app.add_exception_handler(RequestValidationError, malformed)
+    app.add_exception_handler(ValidationError, malformed)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, fault)

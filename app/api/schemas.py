@@ -1,0 +1,325 @@
+"""What answers look like. Similarities leave here with four decimals, and only here."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, PlainSerializer
+
+from app import types
+from app.store.collections import Census
+from app.store.persons import EnrolledFace
+from app.usecases.erase import Erased
+from app.usecases.thresholds import Source
+
+Rounded = Annotated[float, PlainSerializer(lambda value: round(value, 4), return_type=float)]
+Measured = Annotated[float, PlainSerializer(lambda value: round(value, 2), return_type=float)]
+Point = tuple[Measured, Measured]
+
+
+class BoundingBox(BaseModel):
+    """Pixels of the upright picture; x and y are the upper left corner."""
+
+    x: Measured
+    y: Measured
+    width: Measured
+    height: Measured
+
+
+class Landmarks(BaseModel):
+    """Pixels of the upright picture; left means left in the picture."""
+
+    left_eye: Point
+    right_eye: Point
+    nose: Point
+    mouth_left: Point
+    mouth_right: Point
+
+
+class Quality(BaseModel):
+    """face_size in pixels; sharpness higher is sharper; brightness 0 to 1; angles in degrees."""
+
+    face_size: Measured
+    sharpness: Measured
+    brightness: Measured
+    yaw: Measured
+    pitch: Measured
+    roll: Measured
+    detection_score: Rounded
+
+
+class Face(BaseModel):
+    bounding_box: BoundingBox
+    landmarks: Landmarks
+    detection_score: Rounded
+    quality: Quality
+
+    @classmethod
+    def fields_of(cls, detection: types.Detection | types.Face, quality: types.Quality) -> Any:
+        box = detection.box
+        return {
+            "bounding_box": BoundingBox(x=box.x, y=box.y, width=box.width, height=box.height),
+            "landmarks": Landmarks(
+                **{
+                    name: (float(x), float(y))
+                    for name, (x, y) in zip(types.LANDMARKS, detection.landmarks, strict=True)
+                }
+            ),
+            "detection_score": detection.score,
+            "quality": Quality(
+                face_size=quality.size,
+                sharpness=quality.sharpness,
+                brightness=quality.brightness,
+                yaw=quality.yaw,
+                pitch=quality.pitch,
+                roll=quality.roll,
+                detection_score=quality.detection_score,
+            ),
+        }
+
+    @classmethod
+    def of(cls, face: types.Face) -> "Face":
+        return cls(**cls.fields_of(face, face.quality))
+
+
+class KeptFace(Face):
+    """An enrolled face."""
+
+    id: UUID
+
+    @classmethod
+    def kept(cls, face: EnrolledFace) -> "KeptFace":
+        return cls(id=face.id, **cls.fields_of(face.detection, face.quality))
+
+
+class EnrolledImageFace(KeptFace):
+    """A face that was just enrolled, and the image it came from, counted from 0."""
+
+    image_index: int
+
+
+class Person(BaseModel):
+    id: UUID
+    name: str | None
+    external_id: str | None
+    metadata: Mapping[str, Any]
+    face_count: int
+
+    @classmethod
+    def of(cls, person: types.Person) -> "Person":
+        return cls(
+            id=person.id,
+            name=person.name,
+            external_id=person.external_id,
+            metadata=person.metadata,
+            face_count=person.face_count,
+        )
+
+
+class PersonInCollection(Person):
+    collection: str
+
+    @classmethod
+    def placed(cls, person: types.Person) -> "PersonInCollection":
+        return cls(collection=person.collection, **Person.of(person).model_dump())
+
+
+class RejectedImage(BaseModel):
+    image_index: int
+    reasons: list[str]
+    detail: str
+
+
+class Duplicate(BaseModel):
+    """Another person of the collection who is as similar as a match."""
+
+    person_id: UUID
+    similarity: Rounded
+
+
+class EnrollAnswer(BaseModel):
+    person: Person
+    faces: list[EnrolledImageFace]
+    rejected: list[RejectedImage]
+    duplicates: list[Duplicate]
+    model: str
+    revision: int
+    request_id: str
+
+
+class DetectAnswer(BaseModel):
+    faces: list[Face]
+    model: str
+    request_id: str
+
+
+class VerifyAnswer(BaseModel):
+    """`fmr` is how often two different people score at or above the threshold, if known.
+
+    `target_face` is null and `matched_face_id` set where an enrolled person was compared.
+    """
+
+    verified: bool
+    similarity: Rounded
+    threshold: float
+    threshold_source: Source
+    fmr: float | None
+    source_face: Face
+    target_face: Face | None
+    matched_face_id: UUID | None
+    model: str
+    request_id: str
+
+
+class CandidatePerson(BaseModel):
+    """Only the id while PostgreSQL cannot be asked for the rest."""
+
+    id: UUID
+    name: str | None = None
+    external_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+class Candidate(BaseModel):
+    rank: int
+    similarity: Rounded
+    person: CandidatePerson
+    face_id: UUID
+
+
+class IdentifiedFace(Face):
+    identified: bool
+    candidates: list[Candidate]
+
+
+class IdentifyAnswer(BaseModel):
+    """`gallery_size` counts templates. `details` is false while names could not be read."""
+
+    faces: list[IdentifiedFace]
+    threshold: float
+    threshold_source: Source
+    gallery_size: int
+    revision: int
+    details: bool
+    model: str
+    request_id: str
+
+
+class Collection(BaseModel):
+    """`model` is null until the first enrolment binds one."""
+
+    name: str
+    person_count: int
+    face_count: int
+    model: str | None
+    revision: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, census: Census) -> "Collection":
+        collection = census.collection
+        return cls(
+            name=collection.name,
+            person_count=census.persons,
+            face_count=census.faces,
+            model=collection.model,
+            revision=collection.position.revision,
+            created_at=collection.created_at,
+        )
+
+
+class CollectionPage(BaseModel):
+    """Send `next_cursor` as `cursor` for the next page; null at the end."""
+
+    collections: list[Collection]
+    next_cursor: str | None
+    request_id: str
+
+
+class CollectionAnswer(Collection):
+    request_id: str
+
+
+class PersonPage(BaseModel):
+    """Send `next_cursor` as `cursor` for the next page; null at the end."""
+
+    persons: list[Person]
+    next_cursor: str | None
+    request_id: str
+
+
+class PersonAnswer(PersonInCollection):
+    request_id: str
+
+
+class FacesAnswer(BaseModel):
+    faces: list[KeptFace]
+    request_id: str
+
+
+class ErasedAnswer(BaseModel):
+    """What went. `revision` is null where the collection itself did."""
+
+    collection: str
+    persons: int
+    faces: int
+    revision: int | None
+    request_id: str
+
+    @classmethod
+    def of(cls, erased: Erased, request_id: str) -> "ErasedAnswer":
+        return cls(
+            collection=erased.collection,
+            persons=erased.persons,
+            faces=erased.faces,
+            revision=erased.revision,
+            request_id=request_id,
+        )
+
+
+class FmrRow(BaseModel):
+    fmr: float
+    threshold: float
+    pairs: int
+    interval: tuple[float, float]
+
+
+class CalibrationSummary(BaseModel):
+    """What the calibration can vouch for."""
+
+    data: str
+    subjects: int
+    fmr: list[FmrRow]
+    min_fpir: float
+    max_gallery_size: int
+
+
+class Model(BaseModel):
+    """A pack at work."""
+
+    pack: str
+    version: str
+    model: str
+    dimension: int
+    default: bool
+    licence: str
+    detector: str
+    detector_licence: str
+    recognizer_licence: str
+    providers: list[str]
+    calibration: CalibrationSummary | None
+
+
+class ModelsAnswer(BaseModel):
+    models: list[Model]
+    request_id: str
+
+
+class Health(BaseModel):
+    status: str
+
+
+class Readiness(BaseModel):
+    ready: bool
+    waiting_for: list[str]

@@ -1,0 +1,240 @@
+"""What one collection's index is for one model: immutable states, and the writer that makes them.
+
+Readers take `gallery.state` once and see one revision from its first row to its last, without a
+lock. The gallery has one writer at a time; its caller sees to that.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.gallery.blocks import (
+    NONE_DEAD,
+    Block,
+    Ids,
+    Index,
+    View,
+    absent,
+    as_bytes,
+    checked,
+    distinct,
+    find,
+    packed,
+)
+from app.gallery.checksum import Checksum, checksum_of
+from app.types import Floats, Position, Rows
+
+BLOCK_ROWS = 8192
+
+
+class OutOfOrder(Exception):
+    """A change that does not follow the gallery's revision. Nothing was applied."""
+
+
+class Diverged(Exception):
+    """A change that does not fit what the gallery holds: it must be loaded afresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One committed change of a collection: its revision and the digest chained up to it.
+
+    `removed` (face ids, uint8[M, 16]) go first, then `added` come; a face that moves to another
+    person, or gets another embedding, stands in both.
+    """
+
+    revision: int
+    digest: bytes
+    added: Rows
+    removed: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """A collection at one revision; immutable. `size` counts templates."""
+
+    dimension: int
+    position: Position
+    views: tuple[View, ...]
+    size: int
+    _persons: int
+
+    def persons(self) -> int:
+        """How many distinct persons there are."""
+        return self._persons
+
+    def rows(self) -> Iterator[Rows]:
+        """All templates, block by block, in no order that means anything. Not to be written to."""
+        return (view.rows() for view in self.views if view.size)
+
+    def checksum(self) -> Checksum:
+        """Of all templates, whatever their order; seconds for a million."""
+        return sum((checksum_of(rows) for rows in self.rows()), Checksum())
+
+
+class Gallery:
+    """The templates of one collection for one model, float32[D] each.
+
+    `state` may be read by any thread at any time. `apply` may be called by one thread at a time.
+    The first block is an eighth of `block_rows`, so that small collections stay small.
+    """
+
+    def __init__(self, dimension: int, position: Position, *, block_rows: int = BLOCK_ROWS) -> None:
+        if dimension < 1 or block_rows < 1:
+            raise ValueError("a gallery needs a dimension and blocks of at least one row")
+        self.dimension = dimension
+        self._block_rows = block_rows
+        self._dead_limit = max(1, block_rows // 128)
+        self._state = State(dimension, position, (), 0, 0)
+
+    @classmethod
+    def load(
+        cls,
+        dimension: int,
+        position: Position,
+        chunks: Iterable[Rows],
+        *,
+        block_rows: int = BLOCK_ROWS,
+    ) -> "Gallery":
+        """A gallery of all rows in `chunks`, which are copied.
+
+        Raises ValueError for rows of the wrong shape or length, or a face that comes twice.
+        """
+        gallery = cls(dimension, position, block_rows=block_rows)
+        views: list[View] = []
+        for chunk in chunks:
+            gallery._append(views, *_parts(chunk, dimension))
+        if not views:
+            return gallery
+        size = sum(view.size for view in views)
+        faces = np.concatenate([view.block.faces[:, : view.used] for view in views], axis=1)
+        if distinct(faces) != size:
+            raise ValueError("a face stands twice among the rows to load")
+        persons = np.concatenate([view.block.persons[:, : view.used] for view in views], axis=1)
+        gallery._state = State(dimension, position, tuple(views), size, distinct(persons))
+        return gallery
+
+    @property
+    def state(self) -> State:
+        """The newest state. Take it once a search: the next reading may be a later one."""
+        return self._state
+
+    def apply(self, change: Change) -> None:
+        """Publish the state after `change`, whole.
+
+        Raises OutOfOrder unless its revision is the next one, Diverged if it removes a face that
+        is not here or adds one that is, ValueError for rows of the wrong shape or length. The
+        state is then what it was.
+        """
+        state = self._state
+        if change.revision != state.position.revision + 1:
+            raise OutOfOrder(
+                f"revision {change.revision} does not follow {state.position.revision}"
+            )
+        faces, persons, vectors = _parts(change.added, self.dimension)
+        views, leavers = self._without(state.views, packed(change.removed))
+        _refuse_known(views, faces)
+        came = absent(state.views, persons)
+        self._append(views, faces, persons, vectors)
+        size = sum(view.size for view in views)
+        self._state = State(
+            self.dimension,
+            Position(change.revision, change.digest),
+            tuple(views) if size else (),
+            size,
+            state.persons() + came - absent(views, leavers),
+        )
+
+    def _without(self, views: tuple[View, ...], removed: Ids) -> tuple[list[View], Ids]:
+        """The views without these faces, and whose faces they were.
+
+        Raises Diverged if one of them is not there.
+        """
+        left = list(views)
+        found = 0
+        persons = [np.empty((2, 0), dtype=np.uint64)]
+        for number, rows in find(views, removed):
+            view = views[number]
+            dead = np.sort(np.concatenate((view.dead, rows)))
+            left[number] = View(view.block, view.used, dead)
+            persons.append(view.block.persons[:, rows])
+            found += len(rows)
+        if found != removed.shape[1]:
+            raise Diverged(f"{removed.shape[1] - found} faces to remove are not in the gallery")
+        if found:
+            self._compact(left)
+        return left, np.concatenate(persons, axis=1)
+
+    def _compact(self, views: list[View]) -> None:
+        """Fill the holes of every block that has too many, with the last rows there are.
+
+        Running searches may still read the block, so a copy is filled. That is dear, hence one
+        copy for `dead_limit` deletes: until then a search asks for that many rows more.
+        """
+        for number in range(len(views)):
+            if number >= len(views) or len(views[number].dead) <= self._dead_limit:
+                continue
+            block, used = views[number].block, views[number].used
+            holes = views[number].dead
+            if number < len(views) - 1:
+                block = block.copy(used)
+                while len(holes) and number < len(views) - 1:
+                    holes = holes[_move_last(views, block, holes) :]
+            view = View(block, used, holes)
+            if len(holes):  # no rows come after this block: close up what it has left
+                live = view.live()
+                view = View(block.copy(live), len(live), NONE_DEAD)
+            views[number] = view
+            if not view.used:
+                del views[number]
+
+    def _append(self, views: list[View], faces: Ids, persons: Ids, vectors: Floats) -> None:
+        """Write rows behind the last ones, where no state looks yet."""
+        begin = 0
+        while begin < len(vectors):
+            if not views or views[-1].used == views[-1].block.capacity:
+                rows = self._block_rows if views else max(1, self._block_rows // 8)
+                views.append(View(Block(rows, self.dimension), 0, NONE_DEAD))
+            last = views[-1]
+            block = last.block
+            if last.used < block.written:  # an older state may still read behind our end
+                block = block.copy(last.used)
+            end = min(len(vectors), begin + block.capacity - last.used)
+            block.write(last.used, faces[:, begin:end], persons[:, begin:end], vectors[begin:end])
+            views[-1] = View(block, last.used + end - begin, last.dead)
+            begin = end
+
+
+def _move_last(views: list[View], block: Block, holes: Index) -> int:
+    """Fill holes of `block` with the last rows of the last view; how many were filled."""
+    last = views[-1]
+    rows = last.live()[::-1][: len(holes)]
+    if len(rows):
+        source = last.block
+        into = holes[: len(rows)]
+        block.faces[:, into] = source.faces[:, rows]
+        block.persons[:, into] = source.persons[:, rows]
+        block.vectors[into] = source.vectors[rows]
+    if len(rows) == last.size:
+        views.pop()
+    else:
+        used = int(rows[-1])
+        views[-1] = View(last.block, used, last.dead[last.dead < used])
+    return len(rows)
+
+
+def _parts(rows: Rows, dimension: int) -> tuple[Ids, Ids, Floats]:
+    parts = packed(rows.faces), packed(rows.persons), checked(rows.vectors, dimension)
+    if not parts[0].shape[1] == parts[1].shape[1] == len(parts[2]):
+        raise ValueError("faces, persons and embeddings must be equally many")
+    return parts
+
+
+def _refuse_known(views: list[View], faces: Ids) -> None:
+    """Raise Diverged if a face is there already, or comes twice."""
+    known = sum(len(rows) for _, rows in find(views, faces))
+    twice = faces.shape[1] - len(set(as_bytes(faces)))
+    if known or twice:
+        raise Diverged(f"{known + twice} faces to add are already in the gallery")

@@ -1,0 +1,185 @@
+"""Builds the house: the one place that knows every part and wires them."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from app import __version__
+from app.api import (
+    collections,
+    detect,
+    enroll,
+    health,
+    identify,
+    metrics,
+    models,
+    persons,
+    problems,
+    verify,
+)
+from app.api.door import Door
+from app.errors import CannotStart
+from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
+from app.gallery.search import Searcher
+from app.settings import Settings
+from app.store import migrate
+from app.store.database import Database
+from app.store.embedded import EmbeddedPostgres, owning
+from app.store.errors import DatabaseUnavailable
+from app.sync import Sync
+from app.usecases.rooms import Rooms
+from app.vision.faces import Vision, open_vision
+
+log = structlog.get_logger()
+
+# Followers read while requests hold connections and wait for them: they need some of their own.
+_SYNC_POOL: Final = 4
+_FORM_OVERHEAD: Final = 1_000_000
+
+_DESCRIPTION: Final = """\
+Who is this, among the people I have enrolled? Enrol people from photos, verify one against one,
+identify one among many. Images are JPEG, PNG or WebP, sent as files of a form or as base64 in
+JSON. Errors are problem details (RFC 9457) with a stable `code`.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application, not yet started: packs, database and index come up in its lifespan."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            app.state.rooms = rooms = await _furnish(settings, stack)
+            registry.register(metrics.House(rooms))
+            warming = asyncio.create_task(_warm_up(app, rooms))
+            stack.callback(warming.cancel)
+            log.info(
+                "started",
+                version=__version__,
+                pack=rooms.default.pack.name,
+                model=rooms.default.model,
+                providers=list(rooms.default.providers),
+            )
+            yield
+
+    app = FastAPI(
+        title="Rollcall", version=__version__, description=_DESCRIPTION, lifespan=lifespan
+    )
+    app.state.registry = registry
+    app.state.warm = False
+    for room in (enroll, verify, identify, detect, collections, persons, models):
+        app.include_router(room.router, responses=problems.RESPONSES)
+    app.include_router(health.router)
+    problems.install(app)
+    app.add_middleware(
+        Door,
+        requests=metrics.Requests(registry),
+        # Base64 makes three bytes four.
+        max_body=settings.max_images * settings.max_image_bytes * 4 // 3 + _FORM_OVERHEAD,
+    )
+    return app
+
+
+async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Rooms:
+    """Bring every part up, in the order in which each needs the others; undone in reverse."""
+    default, visions = await asyncio.to_thread(_open_packs, settings)
+    for vision in visions.values():
+        stack.push_async_callback(vision.close)
+    kernel: Kernel = GpuKernel() if settings.search_device == "cuda" else CpuKernel()
+    database = await stack.enter_async_context(open_database(settings))
+    await _await_schema(settings, database)
+    following = Database(database.url, pool=_SYNC_POOL)
+    stack.push_async_callback(following.close)
+    cores = len(os.sched_getaffinity(0))
+    sync = Sync(
+        following,
+        Searcher(
+            kernel,
+            threads=cores,
+            depth=settings.queue_depth,
+            deadline=settings.deadline,
+        ),
+        snapshots=settings.data_dir / "snapshots",
+        snapshot_interval=settings.snapshot_interval,
+        poll_interval=settings.poll_interval,
+        changes_kept=settings.changes_kept,
+        idempotency_hours=settings.idempotency_hours,
+    )
+    sync.start()
+    stack.push_async_callback(sync.stop)
+    return Rooms(settings, database, sync, visions, default)
+
+
+def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:
+    visions = [
+        open_vision(
+            name,
+            packs_dir=settings.packs_dir,
+            device=settings.device,
+            workers=settings.workers,
+            embed_batch=settings.embed_batch,
+            limits=settings.images,
+            queue_depth=settings.queue_depth,
+            deadline=settings.deadline,
+        )
+        for name in (settings.pack, *settings.extra_packs)
+    ]
+    return visions[0], {vision.model: vision for vision in visions}
+
+
+async def _warm_up(app: FastAPI, rooms: Rooms) -> None:
+    for vision in rooms.visions.values():
+        await asyncio.to_thread(vision.warm_up)
+    app.state.warm = True
+
+
+@contextlib.asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database that was named, or one of our own in the data directory. Raises CannotStart."""
+    _make_private(settings.data_dir)
+    async with contextlib.AsyncExitStack() as stack:
+        if settings.database_url is not None:
+            url = settings.database_url.get_secret_value()
+        else:
+            stack.enter_context(owning(settings.data_dir))
+            postgres = EmbeddedPostgres(settings.data_dir / "postgres")
+            url = await postgres.start()
+            stack.push_async_callback(postgres.stop)
+        database = Database(url, pool=settings.database_pool)
+        stack.push_async_callback(database.close)
+        yield database
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(f"ROLLCALL_DATA_DIR {folder} cannot be made: {error.strerror}.") from None
+
+
+async def _await_schema(settings: Settings, database: Database) -> None:
+    """Wait until PostgreSQL answers, then bring its schema up to date or check that it is."""
+    step = migrate.upgrade if settings.migrate else migrate.require_current
+    give_up = asyncio.get_running_loop().time() + settings.database_wait
+    while True:
+        try:
+            return await step(database)
+        except DatabaseUnavailable as error:
+            if asyncio.get_running_loop().time() >= give_up:
+                raise CannotStart(
+                    f"PostgreSQL did not answer for {settings.database_wait:g} s "
+                    f"({type(error.__cause__).__name__}). Check ROLLCALL_DATABASE_URL and that "
+                    "the server runs; ROLLCALL_DATABASE_WAIT makes this wait longer."
+                ) from None
+            log.info("waiting_for_database")
+            await asyncio.sleep(1.0)

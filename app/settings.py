@@ -1,0 +1,139 @@
+"""Every ROLLCALL_* setting, typed, documented and checked at start. Only `main` reads them.
+
+Rooms are handed the small value objects that concern them (`limits`, `quality`), never the whole.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import CannotStart
+
+Device = Literal["cpu", "cuda"]
+
+
+class ImageLimits(BaseModel):
+    """What an image may be, checked from its header before a pixel is decoded."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_bytes: int = 10_000_000
+    max_pixels: int = 50_000_000
+
+
+class QualityLimits(BaseModel):
+    """The least a face must be to be enrolled. Units as in `app.types.Quality`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    min_face_size: float = 40.0
+    min_detection_score: float = 0.6
+    min_sharpness: float = 15.0
+    min_brightness: float = 0.1
+    max_brightness: float = 0.95
+    max_yaw: float = 55.0
+    max_pitch: float = 45.0
+    max_roll: float = 60.0
+
+
+class Settings(BaseSettings):
+    """Read from the environment; an unknown ROLLCALL_* variable stops the start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ROLLCALL_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    data_dir: Path = Field(
+        Path(".rollcall"), description="embedded PostgreSQL and index snapshots live here"
+    )
+    database_url: SecretStr | None = Field(
+        None, description="postgresql://user:password@host/name; unset starts an embedded server"
+    )
+    database_pool: int = Field(10, ge=2, le=200, description="connections a process may hold")
+    database_wait: float = Field(
+        30.0, gt=0, description="seconds to wait for PostgreSQL at start before giving up"
+    )
+    migrate: bool = Field(True, description="bring the schema up to date at start")
+
+    pack: str = Field("starter", description="a pack in models/packs, or a folder anywhere")
+    extra_packs: tuple[str, ...] = Field(
+        (), description="further packs, for collections bound to another model (JSON list)"
+    )
+    packs_dir: Path = Field(
+        Path(__file__).parent.parent / "models" / "packs", description="where packs are looked up"
+    )
+    device: Device = Field(
+        "cpu", description="cpu or cuda; cuda that cannot be used stops the start"
+    )
+    search_device: Device = Field("cpu", description="where the gallery is searched: cpu or cuda")
+    workers: int = Field(0, ge=0, description="vision threads; 0 takes one for each core")
+    embed_batch: int = Field(0, ge=0, description="crops in a batch; 0 chooses by device")
+
+    max_image_bytes: int = Field(10_000_000, ge=1_000, description="largest image accepted")
+    max_image_pixels: int = Field(50_000_000, ge=10_000, description="largest width times height")
+    max_images: int = Field(16, ge=1, le=100, description="most images in one enrolment")
+    queue_depth: int = Field(1024, ge=1, description="most images waiting for a stage")
+    deadline: float = Field(30.0, gt=0, description="seconds a request may wait in queues")
+
+    quality: QualityLimits = Field(
+        QualityLimits(), description="limits of enrolment, ROLLCALL_QUALITY__MIN_FACE_SIZE=60 …"
+    )
+    default_target_fmr: float = Field(
+        1e-3, gt=0, lt=1, description="verify: the FMR aimed at when the caller names nothing"
+    )
+    default_target_fpir: float = Field(
+        1e-2, gt=0, lt=1, description="identify: the FPIR aimed at when the caller names nothing"
+    )
+    default_threshold: float = Field(
+        0.5, ge=-1, le=1, description="used when the pack has no calibration"
+    )
+
+    snapshot_interval: float = Field(60.0, gt=0, description="seconds between index snapshots")
+    poll_interval: float = Field(1.0, gt=0, description="seconds between looks for missed changes")
+    changes_kept: int = Field(
+        100_000, ge=100, description="changes kept a collection; a follower further behind reloads"
+    )
+    idempotency_hours: float = Field(24.0, gt=0, description="how long an answer can be replayed")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(
+            ("postgresql://", "postgres://")
+        ):
+            raise ValueError("must begin with postgresql://")
+        return url
+
+    @property
+    def images(self) -> ImageLimits:
+        return ImageLimits(max_bytes=self.max_image_bytes, max_pixels=self.max_image_pixels)
+
+
+def read_settings(environment: Mapping[str, str], **given: Any) -> Settings:
+    """Settings from the environment. Raises CannotStart that names each wrong variable."""
+    known = {f"ROLLCALL_{name}".upper() for name in Settings.model_fields}
+    # What compose and the tests read themselves, beside the service.
+    known |= {"ROLLCALL_BIND", "ROLLCALL_VERSION", "ROLLCALL_TEST_DATA"}
+    unknown = [
+        name
+        for name in sorted(environment)
+        if name.startswith("ROLLCALL_") and name.split("__")[0] not in known
+    ]
+    if unknown:
+        raise CannotStart(
+            f"There is no setting {', '.join(unknown)}. `python -m app settings` lists them."
+        )
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = "; ".join(
+            "ROLLCALL_" + "__".join(str(part) for part in each["loc"]).upper() + ": " + each["msg"]
+            for each in error.errors(include_input=False, include_url=False)
+        )
+        raise CannotStart(f"Settings are wrong. {wrong}") from None

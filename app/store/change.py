@@ -1,0 +1,197 @@
+"""A change: the one way templates come and go. One transaction, one revision, one digest."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store import collections, persons, tables
+from app.store.collections import Collection
+from app.store.database import CHANNEL, Database
+from app.store.errors import EnrolledFaceNotFound, ModelChanged
+from app.store.persons import NewPerson
+from app.types import Face, Floats, Position
+
+Lock = Callable[[AsyncConnection], Awaitable[Collection]]
+
+
+def chain(
+    parent: Position, added: Sequence[tuple[UUID, UUID, bytes]], removed: Sequence[UUID]
+) -> Position:
+    """The position after a change: SHA-256 over the digest before it and all it did.
+
+    `added` holds face id, person id and stored template. Two histories that once parted can
+    never have the same digest again.
+    """
+    digest = sha256(parent.digest)
+    digest.update((parent.revision + 1).to_bytes(8, "big"))
+    for face_id, person_id, vector in sorted(added):
+        digest.update(b"+" + face_id.bytes + person_id.bytes + sha256(vector).digest())
+    for face_id in sorted(removed):
+        digest.update(b"-" + face_id.bytes)
+    return Position(parent.revision + 1, digest.digest())
+
+
+class Change:
+    """What one transaction does to one collection. Made by `changing`, written at its end."""
+
+    def __init__(self, connection: AsyncConnection, collection: Collection) -> None:
+        self.connection = connection
+        self.collection = collection
+        self._added: list[tuple[UUID, UUID, bytes]] = []
+        self._removed: list[UUID] = []
+
+    @property
+    def revision(self) -> int:
+        """The revision that this change will be."""
+        return self.collection.position.revision + 1
+
+    async def add_person(self, person: NewPerson) -> UUID:
+        """Raises ExternalIdTaken."""
+        return await persons.add(self.connection, self.collection.id, person)
+
+    async def add_faces(
+        self,
+        person_id: UUID,
+        model: str,
+        faces: Sequence[Face],
+        embeddings: Floats,
+    ) -> list[UUID]:
+        """Enrol faces of a person in this collection; binds the model if none is bound yet.
+
+        Raises ModelChanged when the collection belongs to another model by now, PersonNotFound
+        when the person is not in this collection (any more).
+        """
+        if await persons.collection_of(self.connection, person_id) != self.collection.id:
+            raise persons.missing(person_id)
+        if self.collection.model is None:
+            await collections.bind(
+                self.connection, self.collection, model, int(embeddings.shape[1])
+            )
+        elif self.collection.model != model:
+            raise ModelChanged(
+                f"Collection '{self.collection.name}' is bound to model {self.collection.model}, "
+                f"not {model}. Send the request again.",
+                model=self.collection.model,
+            )
+        ids = await persons.add_faces(
+            self.connection,
+            collection_id=self.collection.id,
+            person_id=person_id,
+            model=model,
+            faces=faces,
+            embeddings=embeddings,
+        )
+        self._added += [
+            (face_id, person_id, persons.to_bytes(embedding))
+            for face_id, embedding in zip(ids, embeddings, strict=True)
+        ]
+        return ids
+
+    async def remove_person(self, person_id: UUID) -> int:
+        """Erase a person with everything that hangs on it; how many faces went."""
+        faces = tables.faces.c
+        found = select(faces.id).where(faces.person_id == person_id)
+        removed = list((await self.connection.execute(found)).scalars())
+        erased = await self.connection.execute(
+            delete(tables.persons).where(
+                tables.persons.c.id == person_id,
+                tables.persons.c.collection_id == self.collection.id,
+            )
+        )
+        if not erased.rowcount:
+            raise persons.missing(person_id)
+        self._removed += removed
+        return len(removed)
+
+    async def remove_face(self, face_id: UUID) -> None:
+        """Erase one face and its templates. Raises EnrolledFaceNotFound."""
+        faces = tables.faces.c
+        gone = await self.connection.execute(
+            delete(tables.faces).where(
+                faces.id == face_id, faces.collection_id == self.collection.id
+            )
+        )
+        if not gone.rowcount:
+            raise face_missing(face_id)
+        self._removed.append(face_id)
+
+    async def write(self) -> None:
+        """Number the change and append it to the log, in the transaction that made it."""
+        parent = self.collection.position
+        position = chain(parent, self._added, self._removed)
+        await self.connection.execute(
+            insert(tables.changes).values(
+                collection_id=self.collection.id,
+                revision=position.revision,
+                parent=parent.digest,
+                digest=position.digest,
+                added=[face_id for face_id, _, _ in self._added],
+                removed=self._removed,
+            )
+        )
+        await self.connection.execute(
+            update(tables.collections)
+            .where(tables.collections.c.id == self.collection.id)
+            .values(revision=position.revision, digest=position.digest)
+        )
+        await notify(self.connection, self.collection.id)
+
+
+@asynccontextmanager
+async def changing(database: Database, lock: Lock) -> AsyncIterator[Change]:
+    """A change of the collection that `lock` returns, its row locked: committed at the end.
+
+    The lock makes revisions gap-free and their order the order of commits. Raises what `lock`
+    raises, and DatabaseUnavailable.
+    """
+    async with database.transaction() as connection:
+        change = Change(connection, await lock(connection))
+        yield change
+        await change.write()
+
+
+async def notify(connection: AsyncConnection, collection_id: UUID) -> None:
+    """Wake the followers of every process when this transaction commits."""
+    await connection.execute(
+        text("SELECT pg_notify(:channel, :payload)"),
+        {"channel": CHANNEL, "payload": str(collection_id)},
+    )
+
+
+def lock_or_make(name: str) -> Lock:
+    """Lock the collection of that name, made in the same transaction if there is none."""
+
+    async def lock(connection: AsyncConnection) -> Collection:
+        await collections.ensure(connection, name)
+        return await collections.lock(connection, name)
+
+    return lock
+
+
+async def lock_of_person(connection: AsyncConnection, person_id: UUID) -> Collection:
+    """Lock the collection of a person. Raises PersonNotFound."""
+    collection_id = await persons.collection_of(connection, person_id)
+    collection = await collections.lock_by_id(connection, collection_id)
+    if collection is None:
+        raise persons.missing(person_id)
+    return collection
+
+
+async def lock_of_face(connection: AsyncConnection, face_id: UUID) -> Collection:
+    """Lock the collection of an enrolled face. Raises EnrolledFaceNotFound."""
+    faces = tables.faces.c
+    found = (
+        await connection.execute(select(faces.collection_id).where(faces.id == face_id))
+    ).scalar_one_or_none()
+    collection = None if found is None else await collections.lock_by_id(connection, found)
+    if collection is None:
+        raise face_missing(face_id)
+    return collection
+
+
+def face_missing(face_id: UUID) -> EnrolledFaceNotFound:
+    return EnrolledFaceNotFound(f"There is no enrolled face {face_id}.", face_id=str(face_id))

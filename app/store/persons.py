@@ -1,0 +1,227 @@
+"""Persons and their faces as rows, read and edited inside a transaction of the caller."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+from sqlalchemy import Row, Select, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store import tables
+from app.store.errors import ExternalIdTaken, PersonNotFound
+from app.types import Box, Detection, Face, Floats, Person, Quality
+
+_p = tables.persons.c
+_f = tables.faces.c
+_t = tables.templates.c
+
+
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """What a caller says of a person; everything may be missing."""
+
+    name: str | None = None
+    external_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledFace:
+    """A face as it is kept: everything but pixels."""
+
+    id: UUID
+    detection: Detection
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Persons in order of enrolment; `next` is the sequence to go on after, None at the end."""
+
+    persons: Sequence[Person]
+    next: int | None
+
+
+async def get(connection: AsyncConnection, person_id: UUID) -> Person:
+    """Raises PersonNotFound."""
+    row = (await connection.execute(_whole().where(_p.id == person_id))).one_or_none()
+    if row is None:
+        raise missing(person_id)
+    return _read(row)
+
+
+async def many(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Person]:
+    """Those of `ids` that are (still) enrolled."""
+    rows = await connection.execute(_whole().where(_p.id.in_(ids)))
+    return {row.id: _read(row) for row in rows}
+
+
+async def page(
+    connection: AsyncConnection,
+    collection_id: UUID,
+    *,
+    after: int,
+    limit: int,
+    external_id: str | None,
+    name: str | None,
+) -> Page:
+    """Persons enrolled after `after`. `name` matches a part, whatever its case."""
+    query = _whole().where(_p.collection_id == collection_id, _p.sequence > after)
+    if external_id is not None:
+        query = query.where(_p.external_id == external_id)
+    if name is not None:
+        query = query.where(_p.name.icontains(name, autoescape=True))
+    rows = (await connection.execute(query.order_by(_p.sequence).limit(limit + 1))).all()
+    shown = rows[:limit]
+    return Page([_read(row) for row in shown], shown[-1].sequence if len(rows) > limit else None)
+
+
+async def add(connection: AsyncConnection, collection_id: UUID, person: NewPerson) -> UUID:
+    """Raises ExternalIdTaken."""
+    if person.external_id is not None:
+        holder = (
+            await connection.execute(
+                select(_p.id).where(
+                    _p.collection_id == collection_id, _p.external_id == person.external_id
+                )
+            )
+        ).scalar_one_or_none()
+        if holder is not None:
+            raise _taken(holder)
+    person_id = uuid4()
+    await connection.execute(
+        insert(tables.persons).values(
+            id=person_id,
+            collection_id=collection_id,
+            name=person.name,
+            external_id=person.external_id,
+            metadata=dict(person.metadata or {}),
+        )
+    )
+    return person_id
+
+
+async def edit(connection: AsyncConnection, person_id: UUID, values: Mapping[str, Any]) -> Person:
+    """Set the given columns. Raises PersonNotFound, ExternalIdTaken."""
+    if values:
+        try:
+            async with connection.begin_nested():
+                await connection.execute(
+                    update(tables.persons)
+                    .where(_p.id == person_id)
+                    .values(**values, updated_at=func.now())
+                )
+        except IntegrityError as error:
+            raise _taken(None) from error
+    return await get(connection, person_id)
+
+
+async def collection_of(connection: AsyncConnection, person_id: UUID) -> UUID:
+    """The id of the collection that a person is in. Raises PersonNotFound."""
+    query = select(_p.collection_id).where(_p.id == person_id)
+    found: UUID | None = (await connection.execute(query)).scalar_one_or_none()
+    if found is None:
+        raise missing(person_id)
+    return found
+
+
+async def add_faces(
+    connection: AsyncConnection,
+    *,
+    collection_id: UUID,
+    person_id: UUID,
+    model: str,
+    faces: Sequence[Face],
+    embeddings: Floats,
+) -> list[UUID]:
+    """Faces with their templates; `embeddings` is float32[len(faces), D]."""
+    ids = [uuid4() for _ in faces]
+    owner = {"collection_id": collection_id, "person_id": person_id}
+    await connection.execute(
+        insert(tables.faces),
+        [
+            {
+                **owner,
+                "id": face_id,
+                "bounding_box": [face.box.x, face.box.y, face.box.width, face.box.height],
+                "landmarks": [float(value) for value in face.landmarks.ravel()],
+                "detection_score": face.score,
+                "quality": asdict(face.quality),
+            }
+            for face_id, face in zip(ids, faces, strict=True)
+        ],
+    )
+    await connection.execute(
+        insert(tables.templates),
+        [
+            {**owner, "face_id": face_id, "model": model, "vector": to_bytes(embedding)}
+            for face_id, embedding in zip(ids, embeddings, strict=True)
+        ],
+    )
+    return ids
+
+
+async def faces_of(connection: AsyncConnection, person_id: UUID) -> list[EnrolledFace]:
+    """The faces of a person in order of enrolment. Raises PersonNotFound."""
+    await collection_of(connection, person_id)
+    query = select(tables.faces).where(_f.person_id == person_id).order_by(_f.sequence)
+    return [
+        EnrolledFace(
+            row.id,
+            Detection(
+                Box(*row.bounding_box),
+                np.asarray(row.landmarks, np.float32).reshape(5, 2),
+                row.detection_score,
+            ),
+            Quality(**row.quality),
+        )
+        for row in await connection.execute(query)
+    ]
+
+
+async def templates_of(
+    connection: AsyncConnection, person_id: UUID, model: str
+) -> tuple[list[UUID], Floats]:
+    """Face ids and their templates float32[N, D] by one model, in order of enrolment."""
+    query = (
+        select(_t.face_id, _t.vector)
+        .join(tables.faces, _f.id == _t.face_id)
+        .where(_t.person_id == person_id, _t.model == model)
+        .order_by(_f.sequence)
+    )
+    rows = (await connection.execute(query)).all()
+    vectors = [np.frombuffer(row.vector, "<f4") for row in rows]
+    return [row.face_id for row in rows], np.stack(vectors) if vectors else np.empty((0, 0), "f4")
+
+
+def to_bytes(embedding: Floats) -> bytes:
+    """A template as it is stored: float32[D], little-endian."""
+    return embedding.astype("<f4", copy=False).tobytes()
+
+
+def missing(person_id: UUID) -> PersonNotFound:
+    return PersonNotFound(f"There is no person {person_id}.", person_id=str(person_id))
+
+
+def _taken(holder: UUID | None) -> ExternalIdTaken:
+    """`holder` is whoever has it, where that is known."""
+    facts = {} if holder is None else {"person_id": str(holder)}
+    return ExternalIdTaken(
+        "This external_id belongs to another person of the collection. To add photos to that "
+        "person, send its person_id instead.",
+        **facts,
+    )
+
+
+def _whole() -> Select[Any]:
+    counted = select(func.count()).where(_f.person_id == _p.id).scalar_subquery()
+    return select(
+        tables.persons, tables.collections.c.name.label("collection"), counted.label("face_count")
+    ).join(tables.collections, tables.collections.c.id == _p.collection_id)
+
+
+def _read(row: Row[Any]) -> Person:
+    return Person(row.id, row.collection, row.name, row.external_id, row.metadata, row.face_count)

@@ -1,0 +1,111 @@
+"""The value types that cross rooms, in the words of ISO/IEC 2382-37 (docs/architecture.md)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""An upright picture or a crop: uint8[H, W, 3], RGB."""
+
+Floats = NDArray[np.float32]
+"""An embedding float32[D] of length one, or rows of them float32[N, D]."""
+
+LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+"""The order of landmarks everywhere; left means left in the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A region in pixels of the upright picture; x and y are its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A region that a detector calls a face. `landmarks` is float32[5, 2] in pixels."""
+
+    box: Box
+    landmarks: Floats
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What can be measured of a face before it is recognised.
+
+    size: the shorter side of the box in pixels. sharpness: variance of the Laplacian over the
+    grey crop, higher is sharper. brightness: mean luma of the crop, 0 to 1. yaw, pitch, roll:
+    degrees, estimated from the five landmarks; zero looks into the camera.
+    """
+
+    size: float
+    sharpness: float
+    brightness: float
+    yaw: float
+    pitch: float
+    roll: float
+    detection_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A detected face, with its crop: uint8[112, 112, 3], RGB, aligned by its landmarks."""
+
+    box: Box
+    landmarks: Floats
+    score: float
+    quality: Quality
+    crop: Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Templates on their way into an index: face and person ids as uint8[N, 16], float32[N, D]."""
+
+    faces: NDArray[np.uint8]
+    persons: NDArray[np.uint8]
+    vectors: Floats
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A person offered for a probe: the best of that person's templates and its similarity."""
+
+    person_id: UUID
+    face_id: UUID
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a collection's history stands: its revision and the digest chained up to it."""
+
+    revision: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An enrolled identity, without its templates."""
+
+    id: UUID
+    collection: str
+    name: str | None
+    external_id: str | None
+    metadata: Mapping[str, Any]
+    face_count: int

@@ -1,0 +1,105 @@
+"""Are these the same person? Two pictures, or a picture and an enrolled person."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+
+from app.errors import Conflict
+from app.store import collections, persons
+from app.types import Face
+from app.usecases.looking import largest_face
+from app.usecases.rooms import Rooms
+from app.usecases.thresholds import Threshold, for_verify
+from app.vision.faces import Vision
+
+
+class NothingToCompare(Conflict):
+    """The person has no face enrolled (any more)."""
+
+    code = "person_without_faces"
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What the caller wants of the decision; at most one of the two is given."""
+
+    threshold: float | None
+    target_fmr: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """`fmr` is the calibrated false match rate at the threshold, None where it is not known."""
+
+    similarity: float
+    threshold: Threshold
+    fmr: float | None
+    source: Face
+    target: Face | None
+    matched_face_id: UUID | None
+    model: str
+
+    @property
+    def verified(self) -> bool:
+        return self.similarity >= self.threshold.value
+
+
+async def verify_images(rooms: Rooms, source: bytes, target: bytes, aim: Aim) -> Verified:
+    """Compare the largest faces of two images. Raises ImageRefused, TargetUnsupported."""
+    vision = rooms.default
+    threshold = _threshold(rooms, vision, aim)
+    faces = [
+        await largest_face(vision, source, "source"),
+        await largest_face(vision, target, "target"),
+    ]
+    one, other = await vision.embed([face.crop for face in faces])
+    similarity = float(np.dot(one.astype(np.float64), other.astype(np.float64)))
+    return Verified(
+        similarity, threshold, _fmr(vision, threshold), faces[0], faces[1], None, vision.model
+    )
+
+
+async def verify_person(
+    rooms: Rooms, image: bytes, collection: str, person_id: UUID, aim: Aim
+) -> Verified:
+    """Compare the largest face of an image with every template of a person; the best counts.
+
+    Raises ImageRefused, TargetUnsupported, CollectionNotFound, PersonNotFound, NothingToCompare.
+    """
+    async with rooms.database.transaction() as connection:
+        home = await collections.get(connection, collection)
+        if await persons.collection_of(connection, person_id) != home.id:
+            raise persons.missing(person_id)
+        vision = rooms.vision_for(home.model)
+        face_ids, templates = await persons.templates_of(connection, person_id, vision.model)
+    if not face_ids:
+        raise NothingToCompare("This person has no enrolled face. Enrol one first.")
+    threshold = _threshold(rooms, vision, aim)
+    face = await largest_face(vision, image, "image")
+    [probe] = await vision.embed([face.crop])
+    similarities = templates.astype(np.float64) @ probe.astype(np.float64)
+    best = int(similarities.argmax())
+    return Verified(
+        float(similarities[best]),
+        threshold,
+        _fmr(vision, threshold),
+        face,
+        None,
+        face_ids[best],
+        vision.model,
+    )
+
+
+def _threshold(rooms: Rooms, vision: Vision, aim: Aim) -> Threshold:
+    return for_verify(
+        vision.pack.calibration,
+        rooms.settings,
+        threshold=aim.threshold,
+        target_fmr=aim.target_fmr,
+    )
+
+
+def _fmr(vision: Vision, threshold: Threshold) -> float | None:
+    calibration = vision.pack.calibration
+    return None if calibration is None else calibration.fmr_at(threshold.value)

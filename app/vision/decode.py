@@ -1,0 +1,275 @@
+"""Bytes to an upright picture. What is not certainly whole is refused, never half decoded.
+
+The type is told by content; width and height are read from the header and checked before a pixel
+is decoded. JPEG goes through simplejpeg (libjpeg-turbo, about three times as fast as Pillow),
+everything else and the JPEGs it cannot convert (CMYK) through Pillow.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from app.settings import ImageLimits
+from app.types import Pixels
+from app.vision.errors import (
+    ImageAnimated,
+    ImageBroken,
+    ImageEmpty,
+    ImageTooLarge,
+    ImageTypeUnsupported,
+)
+from app.vision.exif import orientation_of_jpeg, orientation_of_tiff
+
+# Our own limit is checked before Pillow sees the file, and may be larger than Pillow's.
+Image.MAX_IMAGE_PIXELS = None
+
+MAX_SCANS: Final = 64
+"""Most scans of a progressive JPEG; cameras write about ten. Each one costs a pass over the whole
+picture, so that a small file with thousands would compute for minutes."""
+
+# What Pillow and its codecs raise for broken files, beyond the UnidentifiedImageError and
+# "truncated" that are OSErrors.
+PILLOW_ERRORS: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+
+OTHER_TYPES: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"%PDF", "PDF"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"\0\0\x01\0", "ICO"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"<svg", "SVG"),
+    (b"<?xml", "XML or SVG"),
+    (b"<!DOCTYPE", "HTML"),
+    (b"<html", "HTML"),
+)
+
+
+class Size(NamedTuple):
+    width: int
+    height: int
+
+
+def decode(data: bytes, limits: ImageLimits) -> Pixels:
+    """The picture in `data`, JPEG, PNG or WebP: uint8[H, W, 3], RGB, upright, contiguous.
+
+    EXIF orientation is applied once. Sixteen bits become the upper eight, grey and palette become
+    RGB, transparent pixels are laid over white, colour profiles are ignored. Raises ImageEmpty,
+    ImageTypeUnsupported, ImageTooLarge, ImageAnimated or ImageBroken.
+    """
+    if not data:
+        raise ImageEmpty("The image is empty. Send the bytes of a JPEG, PNG or WebP file.")
+    if len(data) > limits.max_bytes:
+        raise ImageTooLarge(
+            f"The image has {len(data):,} bytes; at most {limits.max_bytes:,} are accepted. "
+            "Send a smaller one.",
+            bytes=len(data),
+            max_bytes=limits.max_bytes,
+        )
+    kind = _kind(data)
+    _check(SIZES[kind](data), limits)
+    try:
+        return DECODERS[kind](data)
+    except MemoryError:
+        raise ImageTooLarge("There is not enough memory for this image. Send a smaller one.") from None
+
+
+def _kind(data: bytes) -> str:
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    raise ImageTypeUnsupported(
+        f"The content is {_other(data)}; JPEG, PNG and WebP are accepted. Convert the image first."
+    )
+
+
+def _other(data: bytes) -> str:
+    if data[4:8] == b"ftyp":
+        return "HEIC, AVIF or a video"
+    return next(
+        (name for start, name in OTHER_TYPES if data.startswith(start)), "no image known here"
+    )
+
+
+def _check(size: Size, limits: ImageLimits) -> None:
+    if size.width < 1 or size.height < 1:
+        raise _broken("its header says that it has no pixels")
+    if size.width * size.height > limits.max_pixels:
+        raise ImageTooLarge(
+            f"The image has {size.width} x {size.height} pixels; at most {limits.max_pixels:,} "
+            "are accepted. Send a smaller one.",
+            width=size.width,
+            height=size.height,
+            max_pixels=limits.max_pixels,
+        )
+
+
+def _broken(why: str) -> ImageBroken:
+    return ImageBroken(f"The image cannot be decoded: {why}. Save it anew and send it again.")
+
+
+def _jpeg_size(data: bytes) -> Size:
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError as error:
+        raise _broken(str(error)) from None
+    return Size(int(width), int(height))
+
+
+def _png_size(data: bytes) -> Size:
+    if len(data) < 33 or data[12:16] != b"IHDR":
+        raise _broken("its header is missing or cut off")
+    return Size(*struct.unpack(">II", data[16:24]))
+
+
+def _webp_size(data: bytes) -> Size:
+    """Size by the first chunk: VP8 (lossy), VP8L (lossless) or VP8X (extended: the canvas)."""
+    if len(data) < 30:
+        raise _broken("its header is cut off")
+    # RIFF pads to even, and writers differ in whether the last pad is counted.
+    if int.from_bytes(data[4:8], "little") + 8 > len(data) + 1:
+        raise _broken("it is cut off")
+    match data[12:16]:
+        case b"VP8 ":
+            width, height = struct.unpack("<HH", data[26:30])
+            return Size(width & 0x3FFF, height & 0x3FFF)
+        case b"VP8L":
+            bits = int.from_bytes(data[21:25], "little")
+            return Size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        case b"VP8X":
+            return Size(
+                int.from_bytes(data[24:27], "little") + 1,
+                int.from_bytes(data[27:30], "little") + 1,
+            )
+        case _:
+            raise _broken("its first chunk is not one of WebP's")
+
+
+def _jpeg(data: bytes) -> Pixels:
+    # Inside compressed data 0xFF is always followed by 0x00 or a restart mark, so that this
+    # counts the scans, and those of a thumbnail.
+    if data.count(b"\xff\xda") > MAX_SCANS:
+        raise _broken(f"it has more than {MAX_SCANS} scans")
+    try:
+        _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours.lower() in ("cmyk", "ycck"):
+            pixels = _pillow(data, "JPEG")
+        else:
+            # Strict turns libjpeg's warnings into errors: without it the lower half of a
+            # truncated picture would be grey.
+            pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+    except ValueError as error:
+        raise _broken(str(error)) from None
+    return upright(pixels, orientation_of_jpeg(data))
+
+
+def _other_type(kind: str) -> Callable[[bytes], Pixels]:
+    def decode_other(data: bytes) -> Pixels:
+        try:
+            with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+                if getattr(image, "n_frames", 1) > 1:
+                    raise ImageAnimated("The image is animated. Send the one frame that is meant.")
+                image.load()
+                pixels = _rgb(image)
+                exif = image.info.get("exif")
+        except PILLOW_ERRORS as error:
+            raise _broken(_words(error)) from None
+        return upright(pixels, orientation_of_tiff(exif) if isinstance(exif, bytes) else 1)
+
+    return decode_other
+
+
+def _pillow(data: bytes, kind: str) -> Pixels:
+    try:
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            image.load()
+            return _rgb(image)
+    except PILLOW_ERRORS as error:
+        raise _broken(_words(error)) from None
+
+
+def _words(error: BaseException) -> str:
+    """The decoder's own words, without the address of the buffer that Pillow puts into them."""
+    words = str(error).partition(" <")[0].rstrip(".") or type(error).__name__
+    return words if "cannot identify" not in words else "its structure is damaged"
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    """Any of Pillow's modes as uint8[H, W, 3]."""
+    if image.mode.startswith(("I", "F")):
+        # Pillow's own conversion clips sixteen bits at 255 instead of scaling them.
+        grey = np.asarray(image)
+        if grey.dtype.kind == "f":
+            raise _broken("its pixels are floating-point numbers")
+        eight = (np.clip(grey, 0, 65535).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(eight[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image.getchannel("A"))
+        return np.asarray(white)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """`pixels` turned and mirrored as EXIF `orientation` 1 to 8 says (tag 0x0112)."""
+    turned = TURNS[orientation](pixels) if orientation in TURNS else pixels
+    return np.ascontiguousarray(turned, dtype=np.uint8)
+
+
+def _turn(code: int) -> Callable[[Pixels], Pixels]:
+    return lambda pixels: np.asarray(cv2.rotate(pixels, code), dtype=np.uint8)
+
+
+def _flip(axis: int) -> Callable[[Pixels], Pixels]:
+    return lambda pixels: np.asarray(cv2.flip(pixels, axis), dtype=np.uint8)
+
+
+TURNS: Final[Mapping[int, Callable[[Pixels], Pixels]]] = {
+    2: _flip(1),
+    3: _turn(cv2.ROTATE_180),
+    4: _flip(0),
+    5: lambda pixels: np.asarray(cv2.transpose(pixels), dtype=np.uint8),
+    6: _turn(cv2.ROTATE_90_CLOCKWISE),
+    7: lambda pixels: np.asarray(
+        cv2.flip(cv2.transpose(pixels), -1),
+        dtype=np.uint8,
+    ),
+    8: _turn(cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+
+SIZES: Final[Mapping[str, Callable[[bytes], Size]]] = {
+    "JPEG": _jpeg_size,
+    "PNG": _png_size,
+    "WebP": _webp_size,
+}
+DECODERS: Final[Mapping[str, Callable[[bytes], Pixels]]] = {
+    "JPEG": _jpeg,
+    "PNG": _other_type("PNG"),
+    "WebP": _other_type("WEBP"),
+}

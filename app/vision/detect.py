@@ -1,0 +1,126 @@
+"""Pictures to faces: what a network finds on a canvas, brought back to the picture, best first."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+
+from app.settings import Device
+from app.types import Box, Detection, Pixels
+from app.vision.boxes import Found, ordered, suppress
+from app.vision.detectors import KINDS, Net
+from app.vision.errors import PackInvalid
+from app.vision.pack import DetectorPart
+
+STEP: Final = 32
+"""Networks halve the canvas five times, so its sides are multiples of this."""
+
+
+class Look(NamedTuple):
+    """How a picture is laid on a canvas: scaled first, then moved; all in canvas pixels."""
+
+    width: int
+    height: int
+    left: int
+    top: int
+    canvas: tuple[int, int]
+
+
+def first_look(width: int, height: int, sizes: Sequence[int]) -> Look:
+    """The whole picture, never blown up, at the smallest of `sizes` that shrinks it least.
+
+    `sizes` are longest sides in pixels, ascending. The canvas is as small as the picture allows:
+    a portrait format costs three quarters of the square.
+    """
+    longest = max(width, height)
+    size = next((each for each in sizes if each >= longest), sizes[-1])
+    scale = min(1.0, size / longest)
+    wide, high = max(1, round(width * scale)), max(1, round(height * scale))
+    return Look(wide, high, 0, 0, (_up(wide), _up(high)))
+
+
+def second_look(first: Look) -> Look:
+    """The same at half the size with a rim all round: for a face that fills the frame."""
+    wide, high = max(1, first.width // 2), max(1, first.height // 2)
+    side = max(first.canvas)
+    return Look(wide, high, (side - wide) // 2, (side - high) // 2, (side, side))
+
+
+class Detector:
+    """A network with its thresholds. Threads may share it."""
+
+    def __init__(
+        self, net: Net, *, sizes: Sequence[int], score_threshold: float, nms_threshold: float
+    ) -> None:
+        self.sizes = tuple(sorted(sizes))
+        self.providers = net.providers
+        self._net = net
+        self._score_threshold = score_threshold
+        self._nms_threshold = nms_threshold
+
+    def detect(self, pixels: Pixels) -> list[Detection]:
+        """The faces in `pixels`, uint8[H, W, 3] RGB, best first; an empty list if there are none.
+
+        Boxes are clipped to the picture, landmarks may lie outside of it, all in its pixels. Where
+        the first look finds nothing, a second, smaller one is taken.
+        """
+        height, width = pixels.shape[:2]
+        look = first_look(width, height, self.sizes)
+        return self._see(pixels, look) or self._see(pixels, second_look(look))
+
+    def _see(self, pixels: Pixels, look: Look) -> list[Detection]:
+        found = self._net.find(lay(pixels, look), self._score_threshold)
+        found = suppress(found, self._nms_threshold)
+        return ordered(detections(found, look, pixels.shape[1], pixels.shape[0]))
+
+
+def open_detector(part: DetectorPart, device: Device) -> Detector:
+    """The detector of a pack. Raises PackInvalid and ProviderUnavailable."""
+    if part.kind not in KINDS:
+        raise PackInvalid(
+            f"{part.path}: detector kind '{part.kind}' is not known; known are {', '.join(KINDS)}."
+        )
+    return Detector(
+        KINDS[part.kind](part.path, device),
+        sizes=part.input_sizes,
+        score_threshold=part.score_threshold,
+        nms_threshold=part.nms_threshold,
+    )
+
+
+def lay(pixels: Pixels, look: Look) -> Pixels:
+    """The canvas uint8[h, w, 3] of a look at `pixels`, black where there is no picture."""
+    if (look.height, look.width) != pixels.shape[:2]:
+        # Bilinear would skip pixels where it shrinks by more than two, and small faces with them.
+        pixels = np.asarray(
+            cv2.resize(pixels, (look.width, look.height), interpolation=cv2.INTER_AREA),
+            dtype=np.uint8,
+        )
+    if look.canvas == (look.width, look.height):
+        return pixels
+    canvas = np.zeros((look.canvas[1], look.canvas[0], 3), dtype=np.uint8)
+    canvas[look.top : look.top + look.height, look.left : look.left + look.width] = pixels
+    return canvas
+
+
+def detections(found: Found, look: Look, width: int, height: int) -> list[Detection]:
+    """Regions on the canvas as faces in a picture of `width` x `height`; empty ones are dropped."""
+    scale = np.array([width / look.width, height / look.height], dtype=np.float32)
+    moved = np.array([look.left, look.top], dtype=np.float32)
+    corners = (found.boxes.reshape(-1, 2, 2) - moved) * scale
+    corners = np.clip(corners, 0, np.array([width, height], dtype=np.float32))
+    landmarks = (found.landmarks - moved) * scale
+    return [
+        Detection(
+            box=Box(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])),
+            landmarks=points.astype(np.float32),
+            score=min(1.0, float(score)),
+        )
+        for (low, high), points, score in zip(corners, landmarks, found.scores, strict=True)
+        if (high > low).all() and np.isfinite(points).all() and np.ptp(points) > 0
+    ]
+
+
+def _up(side: int) -> int:
+    return -(-side // STEP) * STEP

@@ -1,0 +1,190 @@
+"""One pack at work: bytes to faces, crops to embeddings. What the use cases see of vision."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+
+from app.batching import MicroBatcher
+from app.errors import ImageRefused
+from app.settings import Device, ImageLimits
+from app.stages import Stages, current
+from app.types import Face, Floats, Pixels
+from app.vision.align import SIZE, align
+from app.vision.decode import decode
+from app.vision.detect import Detector, open_detector
+from app.vision.embed import Recognizer
+from app.vision.pack import Pack, find_pack, read_pack
+from app.vision.quality import measure
+
+# A picture is one thread's work; OpenCV's own threads would only take the cores from each other.
+cv2.setNumThreads(1)
+
+EMBED_BATCH: Final[dict[Device, int]] = {"cpu": 1, "cuda": 64}
+"""Requests whose crops share a run. On CPU a batch gains nothing, and the crops of one request
+would wait on one core while another is idle."""
+
+
+class _Look(NamedTuple):
+    image: bytes
+    stages: Stages
+
+
+class _Crops(NamedTuple):
+    """The crops of one request, uint8[N, 112, 112, 3]."""
+
+    pixels: Pixels
+    stages: Stages
+
+
+class Vision:
+    """A pack at work: `look` takes images through decode, detect and align, `embed` takes crops.
+
+    On CPU both share one pool of `workers` threads, each image on one thread. On CUDA one thread
+    owns the recognizer's batches while the others decode, detect and align.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        detector: Detector,
+        recognizer: Recognizer,
+        *,
+        device: Device,
+        workers: int,
+        embed_batch: int,
+        limits: ImageLimits,
+        queue_depth: int,
+        deadline: float,
+    ) -> None:
+        self.pack = pack
+        self.model = pack.model
+        self.dimension = recognizer.dimension
+        self.providers: tuple[str, ...] = recognizer.providers
+        self._detector = detector
+        self._recognizer = recognizer
+        self._limits = limits
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="vision")
+        self._owner = (
+            ThreadPoolExecutor(1, thread_name_prefix="device") if device == "cuda" else self._pool
+        )
+        self.look: MicroBatcher[_Look, list[Face]] = MicroBatcher(
+            "look",
+            self._look,
+            executor=self._pool,
+            workers=workers,
+            limit=1,
+            depth=queue_depth,
+            deadline=deadline,
+        )
+        self.embedding: MicroBatcher[_Crops, Floats] = MicroBatcher(
+            "embed",
+            self._embed,
+            executor=self._owner,
+            workers=1 if device == "cuda" else workers,
+            limit=embed_batch,
+            depth=queue_depth,
+            deadline=deadline,
+        )
+
+    async def faces(self, image: bytes) -> list[Face]:
+        """The faces in an image, best first; an empty list where there is none.
+
+        Raises ImageRefused where it cannot be decoded, Overloaded where too many wait.
+        """
+        return await self.look.submit(_Look(image, current()))
+
+    async def embed(self, crops: Sequence[Pixels]) -> Floats:
+        """Embeddings float32[N, D] of length one, in the order of `crops`, uint8[112, 112, 3] each.
+
+        Raises Overloaded where too many wait, EmbeddingFailed and DeviceFailed as the recognizer.
+        """
+        if not crops:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        return await self.embedding.submit(_Crops(np.stack(crops), current()))
+
+    def warm_up(self) -> None:
+        """Run everything once in the shapes that will come. Blocks; call it off the event loop."""
+        for size in self._detector.sizes:
+            self._detector.detect(np.zeros((size, size, 3), dtype=np.uint8))
+        noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+        for rows in self._recognizer.buckets:
+            self._recognizer.embed(np.repeat(noise[None], rows, axis=0))
+
+    async def close(self) -> None:
+        """Answer what waits with Overloaded, let what runs end, and free the threads."""
+        await self.look.close()
+        await self.embedding.close()
+        self._pool.shutdown()
+        self._owner.shutdown()
+
+    def _look(self, items: Sequence[_Look]) -> list[list[Face] | Exception]:
+        return [self._try(item) for item in items]
+
+    def _try(self, item: _Look) -> list[Face] | Exception:
+        try:
+            return look(item.image, self._limits, self._detector, item.stages)
+        except ImageRefused as error:
+            return error
+
+    def _embed(self, items: Sequence[_Crops]) -> list[Floats | Exception]:
+        crops = np.concatenate([item.pixels for item in items])
+        begin = perf_counter()
+        embeddings = self._recognizer.embed(crops)
+        seconds = perf_counter() - begin
+        for item in items:
+            item.stages.add("embed", seconds)
+        ends = np.cumsum([len(item.pixels) for item in items])[:-1]
+        return list(np.split(embeddings, ends))
+
+
+def look(image: bytes, limits: ImageLimits, detector: Detector, stages: Stages) -> list[Face]:
+    """Decode, detect, align and measure one image in the calling thread; faces best first.
+
+    Raises ImageRefused. Seconds of the stages decode, detect and align go to `stages`.
+    """
+    with stages("decode"):
+        pixels = decode(image, limits)
+    with stages("detect"):
+        detections = detector.detect(pixels)
+    with stages("align"):
+        faces = []
+        for each in detections:
+            crop = align(pixels, each.landmarks)
+            faces.append(Face(each.box, each.landmarks, each.score, measure(each, crop), crop))
+        return faces
+
+
+def open_vision(
+    pack_name: str,
+    *,
+    packs_dir: Path,
+    device: Device,
+    workers: int,
+    embed_batch: int,
+    limits: ImageLimits,
+    queue_depth: int,
+    deadline: float,
+) -> Vision:
+    """The pack of that name or path, at work on `device`, not yet warm.
+
+    `workers` and `embed_batch` may be 0: one thread a core, and what suits the device. Raises
+    PackInvalid and ProviderUnavailable. Blocks while files are read and hashed.
+    """
+    pack = read_pack(find_pack(pack_name, packs_dir))
+    return Vision(
+        pack,
+        open_detector(pack.detector, device),
+        Recognizer(pack.recognizer, device),
+        device=device,
+        workers=workers or len(os.sched_getaffinity(0)),
+        embed_batch=embed_batch or EMBED_BATCH[device],
+        limits=limits,
+        queue_depth=queue_depth,
+        deadline=deadline,
+    )

@@ -1,0 +1,107 @@
+"""What can be said of a face before it is recognised, and whether that is enough to enrol it."""
+
+import math
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app.settings import QualityLimits
+from app.types import Detection, Floats, Pixels, Quality
+from app.vision.align import TEMPLATE
+
+DISTANCE: Final = float(np.linalg.norm(TEMPLATE[1] - TEMPLATE[0]))
+"""Between the eyes, in pixels of a crop."""
+
+
+def _generic_face() -> NDArray[np.float64]:
+    """Five landmarks of a face that looks into the camera: float64[5, 3], crop pixels, centred.
+
+    x and y are the template's, made symmetric; z grows towards the camera. Nose tip and mouth
+    corners lie 0.6 and 0.1 eye distances before the eyes, as in the canonical face of MediaPipe.
+    """
+    left, right, nose, mouth_left, mouth_right = TEMPLATE
+    eye, mouth = (right[0] - left[0]) / 2, (mouth_right[0] - mouth_left[0]) / 2
+    eyes_y, mouth_y = (left[1] + right[1]) / 2, (mouth_left[1] + mouth_right[1]) / 2
+    points = np.array(
+        [
+            (-eye, eyes_y, 0.0),
+            (eye, eyes_y, 0.0),
+            (0.0, nose[1], 0.6 * DISTANCE),
+            (-mouth, mouth_y, 0.1 * DISTANCE),
+            (mouth, mouth_y, 0.1 * DISTANCE),
+        ]
+    )
+    return points - points.mean(axis=0)
+
+
+FACE: Final = _generic_face()
+_SOLVE: Final = np.linalg.pinv(FACE)
+
+
+class Pose(NamedTuple):
+    """Degrees. yaw: looks to the right of the picture when positive; pitch: up; roll: turned
+    clockwise in the picture. All zero: upright and into the camera."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+def pose(landmarks: Floats) -> Pose:
+    """Where a face looks, by its five landmarks, float32[5, 2] in pixels.
+
+    Pose from orthography and scaling (DeMenthon and Davis, IJCV 1995) without its iterations: the
+    camera that projects a generic face onto the landmarks with least squares, its two rows made
+    orthonormal. No camera is known, so perspective is ignored; people differ, so expect errors of
+    about ten degrees, more in profile.
+    """
+    points = np.asarray(landmarks, dtype=np.float64)
+    rows = (_SOLVE @ (points - points.mean(axis=0))).T
+    # The nearest pair of orthonormal rows is the polar factor.
+    left, _, right = np.linalg.svd(rows, full_matrices=False)
+    across, down = left @ right
+    ahead = np.cross(across, down)
+    # `ahead` leaves the face where z did, so its third part is towards the camera; where the nose
+    # points in the picture is the third column of the camera.
+    look_x, look_y, look_z = across[2], down[2], ahead[2]
+    yaw = math.degrees(math.atan2(look_x, math.hypot(look_y, look_z)))
+    pitch = math.degrees(math.atan2(-look_y, look_z))
+    roll = math.degrees(math.atan2(down[0], across[0]))
+    return Pose(yaw, pitch, roll)
+
+
+def measure(detection: Detection, crop: Pixels) -> Quality:
+    """Size and pose of the region, sharpness and brightness of its crop, uint8[112, 112, 3]."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    turned = pose(detection.landmarks)
+    return Quality(
+        size=min(detection.box.width, detection.box.height),
+        sharpness=float(cv2.Laplacian(grey[INNER], cv2.CV_32F).var()),
+        brightness=float(grey[INNER].mean()) / 255.0,
+        yaw=turned.yaw,
+        pitch=turned.pitch,
+        roll=turned.roll,
+        detection_score=detection.score,
+    )
+
+
+INNER: Final = (slice(28, 104), slice(24, 88))
+"""Brow to chin, cheek to cheek: what every crop shows of the face itself, and none of the border
+that alignment fills with black."""
+
+
+def refusals(quality: Quality, limits: QualityLimits) -> list[str]:
+    """Why a face of this quality is not enrolled, as stable codes; empty where it is good."""
+    reasons = {
+        "face_too_small": quality.size < limits.min_face_size,
+        "low_detection_score": quality.detection_score < limits.min_detection_score,
+        "too_blurred": quality.sharpness < limits.min_sharpness,
+        "too_dark": quality.brightness < limits.min_brightness,
+        "too_bright": quality.brightness > limits.max_brightness,
+        "turned_yaw": abs(quality.yaw) > limits.max_yaw,
+        "turned_pitch": abs(quality.pitch) > limits.max_pitch,
+        "turned_roll": abs(quality.roll) > limits.max_roll,
+    }
+    return [reason for reason, holds in reasons.items() if holds]

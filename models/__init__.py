@@ -1,0 +1,1 @@
+"""Offline tools that make packs. Nothing in ``app`` imports this package."""

@@ -1,0 +1,1 @@
+"""Train, evaluate, calibrate and export a recognizer."""

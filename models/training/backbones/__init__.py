@@ -1,0 +1,1 @@
+"""Networks from crops to embeddings, one family per file."""

@@ -1,0 +1,1 @@
+"""Losses over embeddings and labels, one per file."""
