@@ -4,14 +4,16 @@
 # Neither has a default: a version that nobody chose cannot slip in.
 ARG PYTHON_IMAGE
 
-# The wheels of one lock, each checked against its hash, compiled to bytecode once.
+# The wheels of one lock, each checked against its hash, compiled to bytecode once; less the tests
+# that scientific packages ship (68 MB).
 FROM ${PYTHON_IMAGE} AS wheels
 # cpu or gpu: the two exclude each other, they write into the same package folders.
 ARG ROLLCALL_EXTRA
 COPY locks/${ROLLCALL_EXTRA}.txt /tmp/lock.txt
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --disable-pip-version-check --no-cache-dir \
-        --require-hashes --no-deps --only-binary=:all: --requirement /tmp/lock.txt
+        --require-hashes --no-deps --only-binary=:all: --requirement /tmp/lock.txt \
+ && find /opt/venv/lib -depth -type d \( -name tests -o -path '*/onnx/backend/test' \) -exec rm -rf {} +
 
 # The service's own files, readable by every uid whatever the umask of the checkout was.
 FROM ${PYTHON_IMAGE} AS house

@@ -7,7 +7,7 @@ RUN_STAMP  := $(VENV)/.installed-cpu
 TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint lock clean
+.PHONY: help run test lint env docker-try lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,6 +28,12 @@ run: $(RUN_STAMP)  ## install, start PostgreSQL if none is named, migrate, serve
 
 test: $(TEST_STAMP) lint  ## lint, types, import rules and every test but the long ones
 	$(PY) -m pytest
+
+env:  ## write .env for docker compose, with random passwords
+	@docker/make-env.sh
+
+docker-try: $(TEST_STAMP)  ## try the compose installation without an image registry (root, Debian)
+	@docker/try-offline.sh
 
 lint: $(TEST_STAMP)  ## ruff, mypy --strict, import rules
 	$(VENV)/bin/ruff check .

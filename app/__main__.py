@@ -37,6 +37,12 @@ class _Server(uvicorn.Server):
             loop.add_signal_handler(each, self.handle_exit, each, None)
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            print(f"Rollcall {__version__} serves http://{host}:{port} (try /docs)", flush=True)
+
 
 async def serve(settings: Settings) -> None:
     """Serve until a signal comes; requests in flight are answered first. Raises CannotStart."""
@@ -46,8 +52,6 @@ async def serve(settings: Settings) -> None:
         if main is not None:  # a signal before the server stands undoes what was begun
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
         async with app.router.lifespan_context(app):
-            host, port = listener.getsockname()[:2]
-            print(f"Rollcall {__version__} serves http://{host}:{port} (try /docs)", flush=True)
             server = _Server(
                 uvicorn.Config(
                     app,

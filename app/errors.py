@@ -11,6 +11,7 @@ class RollcallError(Exception):
     """The root. Raised only through its families."""
 
     code = "internal"
+    retry_after: int | None = None  # seconds after which the same request may fare better
 
     def __init__(self, detail: str, **facts: Any) -> None:
         super().__init__(detail)

@@ -100,12 +100,11 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     await _await_schema(settings, database)
     following = Database(database.url, pool=_SYNC_POOL)
     stack.push_async_callback(following.close)
-    cores = len(os.sched_getaffinity(0))
     sync = Sync(
         following,
         Searcher(
             kernel,
-            threads=cores,
+            threads=settings.workers or len(os.sched_getaffinity(0)),
             depth=settings.queue_depth,
             deadline=settings.deadline,
         ),

@@ -71,7 +71,9 @@ class Settings(BaseSettings):
         "cpu", description="cpu or cuda; cuda that cannot be used stops the start"
     )
     search_device: Device = Field("cpu", description="where the gallery is searched: cpu or cuda")
-    workers: int = Field(0, ge=0, description="vision threads; 0 takes one for each core")
+    workers: int = Field(
+        0, ge=0, description="threads for vision, and for search; 0 takes one for each core"
+    )
     embed_batch: int = Field(0, ge=0, description="crops in a batch; 0 chooses by device")
 
     max_image_bytes: int = Field(10_000_000, ge=1_000, description="largest image accepted")

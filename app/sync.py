@@ -114,6 +114,7 @@ class Sync:
         self._by_name: Mapping[str, Follower] = {}
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._errands: set[asyncio.Task[None]] = set()
         self.loaded = False
 
     # -- its life ---------------------------------------------------------------------------
@@ -125,9 +126,10 @@ class Sync:
         self._tasks = [asyncio.create_task(loop(), name=loop.__name__) for loop in loops]
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._errands]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._save_all()
         await self.searcher.close()
 
@@ -210,24 +212,28 @@ class Sync:
         self._snapshot_of(follower).unlink(missing_ok=True)
 
     async def _reach(self, follower: Follower, revision: int, deadline: float) -> None:
+        """Wait until the index has `revision`. What is begun for it goes on if the caller leaves."""
         give_up = monotonic() + deadline
-        if not self.loaded and follower.position is None:
-            raise IndexLoading(
-                f"The index of '{follower.name}' is being loaded. GET /readyz tells when it is."
-            )
-        await self._catch_up(follower)
-        while follower.revision < revision:
+        if follower.position is None or follower.revision < revision:
+            catching_up = asyncio.create_task(self._catch_up(follower))
+            self._errands.add(catching_up)
+            catching_up.add_done_callback(self._errand_done)
+            done, _ = await asyncio.wait([catching_up], timeout=deadline)
+            if done:
+                await catching_up
+        while follower.position is None or follower.revision < revision:
             left = give_up - monotonic()
             if left <= 0:
-                raise IndexBehind(
-                    f"Collection '{follower.name}' is at revision {follower.revision} here; "
-                    f"revision {revision} did not come within {deadline:g} s. Try again.",
-                    revision=follower.revision,
-                )
+                raise _not_there_yet(follower, revision)
             async with follower.moved:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left):
                         await follower.moved.wait()
+
+    def _errand_done(self, errand: "asyncio.Task[None]") -> None:
+        self._errands.discard(errand)
+        if not errand.cancelled() and (error := errand.exception()) is not None:
+            log.info("sync.errand_failed", error=type(error).__name__)
 
     async def _follow(self) -> None:
         """Look at every collection: at start, when woken, and once each poll interval."""
@@ -322,8 +328,8 @@ class Sync:
                 raise collections.missing(follower.name)
             gallery = None
             if collection.model is not None:
-                dimension = await history.dimension(connection, collection)
-                rows = history.load(connection, collection)
+                dimension = await history.dimension_of(connection, collection)
+                rows = history.load(connection, collection, dimension)
                 gallery = await _build(dimension, collection.position, rows)
         follower.gallery = gallery
         follower.model = collection.model
@@ -336,9 +342,10 @@ class Sync:
         )
 
     async def _apply_changes(self, follower: Follower, position: Position) -> None:
+        dimension = 1 if follower.gallery is None else follower.gallery.dimension
         async with self._database.snapshot() as connection:
             since = await history.since(
-                connection, follower.collection_id, follower.model, position
+                connection, follower.collection_id, follower.model, dimension, position
             )
         if since is None:
             self._forget(follower)
@@ -406,6 +413,18 @@ class Sync:
                 async with self._database.transaction() as connection:
                     await history.trim(connection, self._changes_kept)
                     await idempotency.sweep(connection, self._idempotency_hours)
+
+
+def _not_there_yet(follower: Follower, revision: int) -> IndexLoading | IndexBehind:
+    if follower.position is None:
+        return IndexLoading(
+            f"The index of '{follower.name}' is being loaded. GET /readyz tells when it is."
+        )
+    return IndexBehind(
+        f"Collection '{follower.name}' is at revision {follower.revision} here; revision "
+        f"{revision} did not come in time. Try again.",
+        revision=follower.revision,
+    )
 
 
 async def _build(dimension: int, position: Position, chunks: AsyncIterator[Rows]) -> Gallery:

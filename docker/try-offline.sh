@@ -32,6 +32,7 @@ since() { awk -v a="$1" -v b="$(seconds)" 'BEGIN { printf "%.1f s", b - a }'; }
 clean_up() {
     local code=$?
     set +e
+    trap '' INT TERM HUP  # a second signal would leave a daemon behind
     if [ $code -ne 0 ] && [ -S "$work/d.sock" ]; then
         echo '-- last lines of both containers'
         (cd "$work/tree" && compose ps && compose logs --tail=40) 2>&1
@@ -51,7 +52,7 @@ clean_up() {
     exit $code
 } 2>/dev/null
 trap clean_up EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 
 [ "$(id -u)" = 0 ] || fail 'needs root: it starts a Docker daemon and runs debootstrap'
 
@@ -224,7 +225,7 @@ inside() { compose exec -T rollcall "$@"; }
 say 'docker-compose up'
 start=$(seconds)
 compose up -d >"$work/up.log" 2>&1 || { cat "$work/up.log"; fail 'up failed'; }
-healthy 180
+healthy 300
 ok "both healthy after $(since "$start")"
 
 say 'how it runs'
@@ -254,6 +255,12 @@ print("ok    the root file system is read-only; /data and /tmp can be written")
 assert not importlib.util.find_spec("torch")
 print("ok    no torch in the image")
 EOF
+grep -oE '^ {6}ROLLCALL_[A-Z_]+:' docker-compose.yml | tr -d ' :' | grep -v ROLLCALL_DB_PASSWORD >"$work/handed-on"
+inside python -m app settings >"$work/settings"
+while read -r name; do
+    grep -q "^$name=" "$work/settings" || fail "compose hands on $name, which is no setting"
+done <"$work/handed-on"
+ok "$(wc -l <"$work/handed-on") variables are handed on, each a setting of the service"
 if docker exec -u 0 "$(compose ps -q rollcall)" touch /srv/rollcall/app/x 2>/dev/null
 then fail 'root could write to the root file system'; fi
 ok 'not even root in the container can write there'
@@ -285,7 +292,8 @@ answer, took = sys.stdin.read().rsplit("\n", 1)
 answer = json.loads(answer)
 for face in answer.get("faces") or sys.exit("no faces: " + json.dumps(answer)):
     best = face["candidates"][0] if face["identified"] else None
-    who = best["person"]["name"] + " " + str(best["similarity"]) if best else "nobody"
+    person = best["person"] if best else {"name": "nobody"}
+    who = (person["name"] or "a nameless person") + (" " + str(best["similarity"]) if best else "")
 print(who, "in", round(float(took) * 1000), "ms, gallery of", answer["gallery_size"], "at revision", answer["revision"])'
 }
 ask -F "images=@$work/astronaut.png" -F 'name=Eileen Collins' -F external_id=sts-114 "$url/enroll" >"$work/enrolled.json"
@@ -300,14 +308,30 @@ ok "a stranger of t1.jpg: $(identify "$work/t1.jpg")"
 echo "memory: $(docker stats --no-stream --format '{{.Name}} {{.MemUsage}}' | tr '\n' ';')"
 
 # --- what must last --------------------------------------------------------------------------------
-say 'restart, down and up, a killed database'
-again() {
-    local found; found=$(identify "$work/astronaut.png")
-    case $found in 'Eileen Collins '*) ok "after $1: $found" ;; *) fail "after $1: $found" ;; esac
+say 'restart, down and up, a killed database, a restored dump'
+again() {  # what happened before. Names come from PostgreSQL, and may take 10 s to come back.
+    local found tries=1 end=$((SECONDS + 10))
+    until found=$(identify "$work/astronaut.png") && [[ $found == 'Eileen Collins '* ]]; do
+        [ $SECONDS -lt $end ] || fail "after $1: $found"
+        tries=$((tries + 1))
+        sleep 0.5
+    done
+    ok "after $1: $found, asked $tries x"
 }
-start=$(seconds); compose restart >/dev/null 2>&1; healthy 120; again "restart ($(since "$start"))"
-start=$(seconds); compose down >/dev/null 2>&1; compose up -d >/dev/null 2>&1; healthy 120; again "down and up ($(since "$start"))"
-start=$(seconds); compose kill -s KILL db >/dev/null 2>&1; compose up -d >/dev/null 2>&1; healthy 120; again "kill -9 of PostgreSQL ($(since "$start"))"
+start=$(seconds); compose restart >/dev/null 2>&1; healthy 300; again "restart ($(since "$start"))"
+start=$(seconds); compose down >/dev/null 2>&1; compose up -d >/dev/null 2>&1; healthy 300; again "down and up ($(since "$start"))"
+start=$(seconds); compose kill -s KILL db >/dev/null 2>&1; compose up -d >/dev/null 2>&1; healthy 300; again "kill -9 of PostgreSQL ($(since "$start"))"
+# The commands of docs/docker.md: dump, lose both volumes, restore, start.
+compose exec -T db pg_dump -U postgres -Fc rollcall >"$work/rollcall.dump"
+compose down -v >/dev/null 2>&1
+compose up -d db >/dev/null 2>&1
+for _ in $(seq 120); do
+    [ "$(docker inspect --format '{{.State.Health.Status}}' "$(compose ps -q db)")" = healthy ] && break
+    sleep 0.5
+done
+compose exec -T db pg_restore -U postgres -d rollcall --no-owner --role=rollcall --exit-on-error \
+    <"$work/rollcall.dump"
+compose up -d >/dev/null 2>&1; healthy 300; again 'both volumes lost and the dump restored'
 start=$(seconds); compose stop rollcall >/dev/null 2>&1
 code=$(docker inspect --format '{{.State.ExitCode}}' "$(compose ps -q rollcall)")
 ok "stop takes $(since "$start"), exit code $code"

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import stages
 from app.api.metrics import Requests
-from app.api.problems import problem
+from app.api.problems import fault, problem
 
 log = structlog.get_logger()
 
@@ -60,6 +60,10 @@ class Door:
                 self._requests.departed()
         except _TooLarge:
             await self._refuse(visit, scope, receive)
+        except Exception as error:  # the last net: whatever it is, the caller hears 500
+            answer = fault(Request(scope), error)
+            if not visit.begun:
+                await answer(scope, receive, visit.send)
 
     async def _refuse(self, visit: "_Visit", scope: Scope, receive: Receive) -> None:
         answer = problem(
@@ -95,12 +99,13 @@ class _Visit:
         self.began = perf_counter()
         self.stages = stages.begin()
         self.status = 499  # what a caller who left before the answer is counted as
-        self.complete = False
+        self.begun = self.complete = False
         self._send = send
         self._request_id = request_id
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.begun = True
             self.status = message["status"]
             message["headers"] = [
                 *message.get("headers", ()),

@@ -1,6 +1,5 @@
 """Errors as problem details (RFC 9457): one envelope, one table from error to status."""
 
-import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -110,16 +109,24 @@ def invalid(errors: Sequence[Any]) -> list[dict[str, str]]:
     ]
 
 
+def fault(request: Request, error: Exception) -> JSONResponse:
+    """The answer to an error that nobody named. The log says where it came from, not what it said:
+    messages of foreign errors may hold names or vectors."""
+    log.error("request.failed", request_id=request.scope["rollcall.request_id"], exc_info=error)
+    return problem(
+        request,
+        500,
+        "internal",
+        "Something went wrong on our side. The log has it under this request_id.",
+    )
+
+
 def install(app: FastAPI) -> None:
     """Hand every error of `app` to this table."""
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RollcallError)  # noqa: S101 (what it is registered for)
-        headers = {}
-        if isinstance(error, Unavailable):
-            headers["Retry-After"] = str(math.ceil(error.retry_after))
-        if status_of(error) >= 500 and not isinstance(error, Unavailable):
-            return await fault(request, error)
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
         return problem(request, status_of(error), error.code, error.detail, error.facts, headers)
 
     async def malformed(request: Request, error: Exception) -> JSONResponse:
@@ -142,18 +149,17 @@ def install(app: FastAPI) -> None:
         }.get(error.status_code, str(error.detail))
         return problem(request, error.status_code, code, detail, headers=error.headers)
 
-    async def fault(request: Request, error: Exception) -> JSONResponse:
-        # Messages of foreign errors may hold names or vectors: the log says where, not what.
-        log.error("request.failed", error=type(error).__name__, exc_info=error)
-        return problem(
-            request,
-            500,
-            "internal",
-            "Something went wrong on our side. The log has it under this request_id.",
-        )
+    undocumented = app.openapi
 
+    def documented() -> dict[str, Any]:
+        """FastAPI's document with the envelope that RESPONSES refers to."""
+        document = undocumented()
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"].update({**schema.pop("$defs"), "Problem": schema})
+        return document
+
+    app.openapi = documented  # type: ignore[method-assign]
     app.add_exception_handler(RollcallError, ours)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(ValidationError, malformed)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, fault)

@@ -16,6 +16,9 @@ from app.types import Floats
 Hit = tuple[float, bytes, bytes]
 """Similarity (float64), person id, face id."""
 
+Place = tuple[View, int]
+"""A row of a block."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -28,29 +31,29 @@ class Found:
     owner: Index
 
 
-def best_of(found: Found, number: int, query: Floats, top: int, floor: float) -> list[Hit]:
-    """The answer to one query."""
-    scores, rows = found.scores[number], found.rows[number]
-    error = _error(len(query))
-    order = _descending(scores, 4 * top + 16)
-    last = _last_person(found, scores, rows, order, top)
-    if last is None and len(order) < len(scores):
-        order = _descending(scores, len(scores))
-        last = _last_person(found, scores, rows, order, top)
-    # The true similarity of that person is at least last - error, so no row whose float32
-    # similarity is below last - 2 error can belong to a better one.
-    cutoff = floor - error if last is None else max(last - 2 * error, floor - error)
-    if len(order) < len(scores) and scores[order[-1]] >= cutoff:
-        order = _descending(scores, len(scores))
-    kept = order[(scores[order] >= cutoff) & (scores[order] > -np.inf)]
-    hidden = found.hidden[number]
-    wide = np.flatnonzero((hidden >= cutoff) & (hidden > -np.inf))
-    if len(wide):
-        kept = kept[~np.isin(found.owner[kept], wide)]
-    hits = _scored([(found.views[int(found.owner[at])], int(rows[at])) for at in kept], query)
-    for at in wide:
-        hits += _look_through(found.views[int(at)], query, cutoff, top)
-    return [hit for hit in _by_person(hits)[:top] if hit[0] >= floor]
+def best(found: Found, queries: Floats, top: int, floor: float) -> list[list[Hit]]:
+    """The `top` best persons of at least `floor` for each query float32[Q, D], best first."""
+    columns = found.scores.shape[1]
+    orders = _descending(found.scores, min(columns, 4 * top + 16))
+    lists: list[list[Place]] = []
+    cutoffs = np.empty(len(queries))
+    for number, order in enumerate(orders):
+        places, cutoff = _shortlist(found, number, order, top, floor)
+        if len(places) == len(order) < columns:  # there may be more of them
+            whole = _descending(found.scores[number : number + 1], columns)[0]
+            places, cutoff = _shortlist(found, number, whole, top, floor)
+        lists.append(places)
+        cutoffs[number] = cutoff
+    hidden = (found.hidden >= cutoffs[:, None]) & (found.hidden > -np.inf)
+    looked: list[list[Hit]] = [[] for _ in queries]
+    for number, at in np.argwhere(hidden).tolist():
+        view = found.views[at]
+        lists[number] = [place for place in lists[number] if place[0] is not view]
+        looked[number] += _look_through(view, queries[number], float(cutoffs[number]), top)
+    return [
+        [hit for hit in _by_person(hits + more)[:top] if hit[0] >= floor]
+        for hits, more in zip(_scored(lists, queries), looked, strict=True)
+    ]
 
 
 def _error(dimension: int) -> float:
@@ -63,53 +66,80 @@ def _error(dimension: int) -> float:
 
 
 def _descending(scores: Floats, count: int) -> Index:
-    """Where the `count` highest are, highest first."""
-    if count >= len(scores):
-        return np.argsort(-scores)
-    best = np.argpartition(scores, len(scores) - count)[-count:]
-    return best[np.argsort(-scores[best])]
+    """Of each row of float32[Q, W], where the `count` highest are, highest first."""
+    if count >= scores.shape[1]:
+        return np.argsort(-scores, axis=1)
+    some = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(scores, some, axis=1), axis=1)
+    return np.take_along_axis(some, order, axis=1)
 
 
-def _last_person(found: Found, scores: Floats, rows: Index, order: Index, top: int) -> float | None:
-    """The float32 similarity of the `top`-th distinct person; None if there are fewer."""
-    seen = set()
-    for at in order:
-        score = float(scores[at])
-        if score == -np.inf:
+def _shortlist(
+    found: Found, number: int, order: Index, top: int, floor: float
+) -> tuple[list[Place], float]:
+    """Every row in `order` that may belong to the answer, and the score that took to be one.
+
+    The true similarity of the `top`-th distinct person is at least its score less the error, so
+    no row that scores less by twice the error can belong to a better one.
+    """
+    error = _error(found.views[0].block.vectors.shape[1])
+    cutoff = floor - error
+    places: list[Place] = []
+    seen: set[bytes] = set()
+    scores = found.scores[number, order].tolist()
+    rows = found.rows[number, order].tolist()
+    for score, row, owner in zip(scores, rows, found.owner[order].tolist(), strict=True):
+        if score < cutoff or score == -np.inf:
             break
-        seen.add(found.views[int(found.owner[at])].block.persons[:, rows[at]].tobytes())
-        if len(seen) == top:
-            return score
-    return None
+        view = found.views[owner]
+        places.append((view, row))
+        if len(seen) < top:
+            seen.add(view.block.persons[:, row].tobytes())
+            if len(seen) == top:
+                cutoff = max(cutoff, score - 2 * error)
+    return places, cutoff
 
 
 def _look_through(view: View, query: Floats, cutoff: float, top: int) -> list[Hit]:
     """The `top` best persons of one view, among all of its rows of at least `cutoff`."""
     # einsum stays on this thread, where a matrix product of NumPy would wake a pool of its own.
     scores = np.einsum("ij,j->i", view.block.vectors[: view.used], query)
-    scores[view.dead] = -np.inf
-    rows = np.flatnonzero(scores >= cutoff)
+    counts = scores >= cutoff
+    counts[view.dead] = False
+    rows = np.flatnonzero(counts)
     hits: list[Hit] = []
     for begin in range(0, len(rows), 1024):  # ties can be many, and float64 copies are large
-        hits += _scored([(view, int(row)) for row in rows[begin : begin + 1024]], query)
+        places = [(view, int(row)) for row in rows[begin : begin + 1024]]
+        hits += _scored([places], query[None])[0]
     return _by_person(hits)[:top]
 
 
-def _scored(places: Sequence[tuple[View, int]], query: Floats) -> list[Hit]:
-    """Similarities in float64. Each row is summed by itself in a fixed order, so that equal
-    vectors get equal similarities whatever stands beside them; a matrix product promises less."""
-    if not places:
-        return []
-    vectors = np.stack([view.block.vectors[row] for view, row in places]).astype(np.float64)
-    vectors *= query
-    return [
-        (
-            similarity,
-            view.block.persons[:, row].tobytes(),
-            view.block.faces[:, row].tobytes(),
+def _scored(lists: Sequence[Sequence[Place]], queries: Floats) -> list[list[Hit]]:
+    """The places of each query with their similarities in float64.
+
+    Each row is summed by itself in a fixed order, so that equal vectors get equal similarities
+    whatever stands beside them; a matrix product promises less.
+    """
+    answers: list[list[Hit]] = []
+    for places, query in zip(lists, queries, strict=True):
+        if not places:
+            answers.append([])
+            continue
+        vectors = np.array([view.block.vectors[row] for view, row in places], dtype=np.float64)
+        vectors *= query
+        answers.append(
+            [
+                (
+                    similarity,
+                    view.block.persons[:, row].tobytes(),
+                    view.block.faces[:, row].tobytes(),
+                )
+                for similarity, (view, row) in zip(
+                    np.add.reduce(vectors, axis=1).tolist(), places, strict=True
+                )
+            ]
         )
-        for similarity, (view, row) in zip(vectors.sum(axis=1).tolist(), places, strict=True)
-    ]
+    return answers
 
 
 def _by_person(hits: Iterable[Hit]) -> list[Hit]:

@@ -16,7 +16,7 @@ from app.batching import MicroBatcher
 from app.gallery.blocks import Index, View, checked
 from app.gallery.index import State
 from app.gallery.kernels import CpuKernel, Kernel
-from app.gallery.ranking import Found, best_of
+from app.gallery.ranking import Found, best
 from app.stages import current
 from app.types import Candidate, Floats
 
@@ -63,9 +63,9 @@ def search(
     return [
         [
             Candidate(UUID(bytes=person), UUID(bytes=face), similarity)
-            for similarity, person, face in best_of(found, number, query, top, _least(floor))
+            for similarity, person, face in hits
         ]
-        for number, query in enumerate(queries)
+        for hits in best(found, queries, top, _least(floor))
     ]
 
 
@@ -98,12 +98,12 @@ def _scan(views: list[View], queries: Floats, count: int, kernel: Kernel) -> _Sc
     hidden = np.full((len(queries), len(views)), -np.inf, dtype=np.float32)
     for number, view in enumerate(views):
         width = min(view.used, count + len(view.dead), kernel.most)
-        best, where = kernel.best(view.block, view.used, queries, width)
+        highest, where = kernel.best(view.block, view.used, queries, width)
         if width < view.used:
-            hidden[:, number] = best[:, -1]
+            hidden[:, number] = highest[:, -1]
         if len(view.dead):
-            best[np.isin(where, view.dead)] = -np.inf
-        scores.append(best)
+            highest[np.isin(where, view.dead)] = -np.inf
+        scores.append(highest)
         rows.append(where)
         widths.append(width)
     return _Scan(np.concatenate(scores, axis=1), np.concatenate(rows, axis=1), widths, hidden)
@@ -141,7 +141,7 @@ class Searcher:
         # Two pools: a search waits for its parts, and must not take the place they need.
         self._first = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._others = ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="search-part")
-        self._batcher: MicroBatcher[_Ask, _Answer] = MicroBatcher(
+        self.batcher: MicroBatcher[_Ask, _Answer] = MicroBatcher(
             "search",
             self._run,
             executor=self._first,
@@ -153,7 +153,7 @@ class Searcher:
 
     @property
     def waiting(self) -> int:
-        return self._batcher.waiting
+        return self.batcher.waiting
 
     async def search(
         self, state: State, queries: Floats, top: int, floor: float = -1.0
@@ -162,13 +162,13 @@ class Searcher:
         ask = _Ask(state, checked(queries, state.dimension), top, floor)
         if top < 1:
             raise ValueError("a search asks for one candidate at least")
-        answer, seconds = await self._batcher.submit(ask)
+        answer, seconds = await self.batcher.submit(ask)
         current().add("search", seconds)
         return answer
 
     async def close(self) -> None:
         """Fail what waits, finish what runs, end the threads."""
-        await self._batcher.close()
+        await self.batcher.close()
         self._first.shutdown()
         self._others.shutdown()
 

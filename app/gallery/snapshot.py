@@ -55,7 +55,8 @@ def write_snapshot(path: Path, state: State, *, collection: str, model: str) -> 
     _sweep(path)
     partial = path.with_name(_prefix(path) + secrets.token_hex(8))
     try:
-        with partial.open("xb", buffering=0, opener=_private) as file:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
             _write(file, state, collection, model)
             os.fsync(file.fileno())
         partial.replace(path)
@@ -182,10 +183,6 @@ def _read_chunks(source: _Source, dimension: int, sizes: list[int]) -> Iterator[
         source.prove()
         yield rows
     source.end()
-
-
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, mode=0o600)
 
 
 def _prefix(path: Path) -> str:

@@ -40,7 +40,8 @@ class Database:
             pool_size=pool,
             max_overflow=0,
             pool_timeout=PATIENCE,
-            pool_pre_ping=False,
+            # A server that was restarted costs nobody an error, only a roundtrip more for all.
+            pool_pre_ping=True,
             hide_parameters=True,
             connect_args={
                 "timeout": 2.0,

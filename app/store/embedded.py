@@ -78,8 +78,15 @@ class EmbeddedPostgres:
         return self._url(DATABASE)
 
     async def stop(self) -> None:
-        """Stop the server; sessions are ended, what is committed is safe."""
-        await asyncio.to_thread(self._control, "-m", "fast", "-w", "-t", "30", "stop")
+        """Stop the server; sessions are ended, what is committed is safe.
+
+        Raises CannotStart when it goes on all the same.
+        """
+        try:
+            await asyncio.to_thread(self._control, "-m", "fast", "-w", "-t", "30", "stop")
+        except CannotStart:
+            if await self._answers():
+                raise  # else it was gone already, and that is what was wanted
 
     @property
     def socket_folder(self) -> Path:
@@ -134,7 +141,16 @@ class EmbeddedPostgres:
             return  # it starts or recovers; its answer is awaited
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         (self.socket_folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
-        options = f"-c listen_addresses='' -c unix_socket_directories='{self.socket_folder}'"
+        options = " ".join(
+            f"-c {name}='{value}'"
+            for name, value in (
+                ("listen_addresses", ""),
+                ("unix_socket_directories", self.socket_folder),
+                # Details and statements of errors hold names and ids.
+                ("log_error_verbosity", "terse"),
+                ("log_min_error_statement", "panic"),
+            )
+        )
         self._control("-w", "-t", str(_START_SECONDS), "-l", str(self._log), "-o", options, "start")
 
     def _holder_of_pid_file(self) -> bool:
@@ -151,6 +167,7 @@ class EmbeddedPostgres:
         return str(self.folder / "data") in command
 
     def _control(self, *arguments: str) -> None:
+        self._prepare_folder(self.folder)
         self._run("pg_ctl", "-D", str(self.folder / "data"), *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:

@@ -46,3 +46,4 @@ class KeyInFlight(Conflict):
     """The Idempotency-Key is being worked on."""
 
     code = "idempotency_key_in_flight"
+    retry_after = 1

@@ -43,7 +43,11 @@ class Since:
 
 
 async def since(
-    connection: AsyncConnection, collection_id: UUID, model: str | None, position: Position
+    connection: AsyncConnection,
+    collection_id: UUID,
+    model: str | None,
+    dimension: int,
+    position: Position,
 ) -> Since | None:
     """The changes after `position`, in order, without a gap; None when the collection is gone.
 
@@ -78,7 +82,7 @@ async def since(
             LoggedChange(
                 entry.parent,
                 Position(entry.revision, entry.digest),
-                pack([rows[face] for face in entry.added if face in rows]),
+                pack([rows[face] for face in entry.added if face in rows], dimension),
                 np.frombuffer(b"".join(removed), np.uint8).reshape(-1, 16),
             )
         )
@@ -98,7 +102,7 @@ async def stands_in(
     return (await connection.execute(query)).one_or_none() is not None
 
 
-async def dimension(connection: AsyncConnection, collection: Collection) -> int:
+async def dimension_of(connection: AsyncConnection, collection: Collection) -> int:
     """D of the collection's model."""
     bound = tables.collection_models.c
     query = select(bound.dimension).where(
@@ -107,7 +111,9 @@ async def dimension(connection: AsyncConnection, collection: Collection) -> int:
     return int((await connection.execute(query)).scalar_one())
 
 
-async def load(connection: AsyncConnection, collection: Collection) -> AsyncIterator[Rows]:
+async def load(
+    connection: AsyncConnection, collection: Collection, dimension: int
+) -> AsyncIterator[Rows]:
     """All templates of a collection by its model, in chunks, through the driver's own cursor."""
     raw = await connection.get_raw_connection()
     driver = cast("asyncpg.Connection[asyncpg.Record]", raw.driver_connection)
@@ -122,10 +128,10 @@ async def load(connection: AsyncConnection, collection: Collection) -> AsyncIter
     async for row in cursor:
         chunk.append(row)
         if len(chunk) == CHUNK:
-            yield pack(chunk)
+            yield pack(chunk, dimension)
             chunk = []
     if chunk:
-        yield pack(chunk)
+        yield pack(chunk, dimension)
 
 
 async def trim(connection: AsyncConnection, kept: int) -> int:
@@ -152,9 +158,11 @@ async def _templates(
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
-def pack(rows: Sequence[Sequence[bytes]]) -> Rows:
-    """Rows of (face id, person id, vector) as arrays."""
-    faces = np.frombuffer(b"".join(row[0] for row in rows), np.uint8).reshape(-1, 16)
-    persons = np.frombuffer(b"".join(row[1] for row in rows), np.uint8).reshape(-1, 16)
+def pack(rows: Sequence[Sequence[bytes]], dimension: int) -> Rows:
+    """Rows of (face id, person id, vector) as arrays, of `dimension` also where there are none."""
+    ids = [
+        np.frombuffer(b"".join(row[column] for row in rows), np.uint8).reshape(-1, 16)
+        for column in (0, 1)
+    ]
     vectors = np.frombuffer(b"".join(row[2] for row in rows), "<f4")
-    return Rows(faces, persons, vectors.reshape(len(rows), -1) if rows else np.empty((0, 0), "f4"))
+    return Rows(ids[0], ids[1], vectors.reshape(-1, dimension))

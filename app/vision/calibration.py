@@ -128,7 +128,7 @@ class Calibration(_Part):
         )
 
     def default_for_fmr(self, target: float) -> float:
-        """The same for a target of our own choosing: the nearest that is supported. Never raises."""
+        """The same for a target of our own: the nearest that is supported. Never raises."""
         return self.threshold_for_fmr(min(max(target, self.least_fmr), self.most_fmr))
 
     def fmr_at(self, threshold: float) -> float | None:

@@ -26,13 +26,16 @@ from app.vision.errors import (
     ImageTypeUnsupported,
 )
 from app.vision.exif import orientation_of_jpeg, orientation_of_tiff
+from app.vision.png import is_complete
 
 # Our own limit is checked before Pillow sees the file, and may be larger than Pillow's.
 Image.MAX_IMAGE_PIXELS = None
 
 MAX_SCANS: Final = 64
-"""Most scans of a progressive JPEG; cameras write about ten. Each one costs a pass over the whole
-picture, so that a small file with thousands would compute for minutes."""
+MAX_SCANNED: Final = 1_000_000_000
+"""Most scans of a progressive JPEG, and most pixels in all of them together; cameras write about
+ten scans. Each one is a pass over the whole picture, so that a small file with thousands would
+compute for minutes."""
 
 # What Pillow and its codecs raise for broken files, beyond the UnidentifiedImageError and
 # "truncated" that are OSErrors.
@@ -93,7 +96,9 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
     try:
         return DECODERS[kind](data)
     except MemoryError:
-        raise ImageTooLarge("There is not enough memory for this image. Send a smaller one.") from None
+        raise ImageTooLarge(
+            "There is not enough memory for this image. Send a smaller one."
+        ) from None
 
 
 def _kind(data: bytes) -> str:
@@ -171,12 +176,13 @@ def _webp_size(data: bytes) -> Size:
 
 
 def _jpeg(data: bytes) -> Pixels:
-    # Inside compressed data 0xFF is always followed by 0x00 or a restart mark, so that this
-    # counts the scans, and those of a thumbnail.
-    if data.count(b"\xff\xda") > MAX_SCANS:
-        raise _broken(f"it has more than {MAX_SCANS} scans")
     try:
-        _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        # Inside compressed data 0xFF is always followed by 0x00 or a restart mark, so that this
+        # counts the scans, and those of a thumbnail.
+        scans = data.count(b"\xff\xda")
+        if scans > MAX_SCANS or scans * int(width) * int(height) > MAX_SCANNED:
+            raise _broken(f"it takes {scans} scans to draw")
         if colours.lower() in ("cmyk", "ycck"):
             pixels = _pillow(data, "JPEG")
         else:
@@ -195,6 +201,8 @@ def _other_type(kind: str) -> Callable[[bytes], Pixels]:
                 if getattr(image, "n_frames", 1) > 1:
                     raise ImageAnimated("The image is animated. Send the one frame that is meant.")
                 image.load()
+                if kind == "PNG" and _may_lack_rows(image) and not is_complete(data):
+                    raise _broken("pixels are missing at its end")
                 pixels = _rgb(image)
                 exif = image.info.get("exif")
         except PILLOW_ERRORS as error:
@@ -202,6 +210,12 @@ def _other_type(kind: str) -> Callable[[bytes], Pixels]:
         return upright(pixels, orientation_of_tiff(exif) if isinstance(exif, bytes) else 1)
 
     return decode_other
+
+
+def _may_lack_rows(image: Image.Image) -> bool:
+    """Whether the last row is blank, as one is that was never there. Interlaced: any could be."""
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    return bool(image.info.get("interlace")) or not any(last.tobytes())
 
 
 def _pillow(data: bytes, kind: str) -> Pixels:

@@ -7,14 +7,22 @@ import cv2
 import numpy as np
 
 from app.settings import Device
-from app.types import Box, Detection, Pixels
-from app.vision.boxes import Found, ordered, suppress
+from app.types import Box, Detection, Floats, Pixels
+from app.vision.boxes import Found, ordered, overlaps, suppress
 from app.vision.detectors import KINDS, Net
 from app.vision.errors import PackInvalid
 from app.vision.pack import DetectorPart
 
 STEP: Final = 32
 """Networks halve the canvas five times, so its sides are multiples of this."""
+
+
+FILLING: Final = 0.65
+"""A face that takes more than this share of the picture's width or height fills it."""
+
+
+SECOND: Final = 160
+"""Longest side of the picture in the second look, in pixels."""
 
 
 class Look(NamedTuple):
@@ -41,10 +49,14 @@ def first_look(width: int, height: int, sizes: Sequence[int]) -> Look:
 
 
 def second_look(first: Look) -> Look:
-    """The same at half the size with a rim all round: for a face that fills the frame."""
-    wide, high = max(1, first.width // 2), max(1, first.height // 2)
-    side = max(first.canvas)
-    return Look(wide, high, (side - wide) // 2, (side - high) // 2, (side, side))
+    """The same small and with a rim all round, for a face that fills the picture.
+
+    Such a face comes out about 130 pixels wide, which measured best for every kind of detector.
+    """
+    scale = min(1.0, SECOND / max(first.width, first.height))
+    wide, high = max(1, round(first.width * scale)), max(1, round(first.height * scale))
+    canvas = _up(wide * 3 // 2), _up(high * 3 // 2)
+    return Look(wide, high, (canvas[0] - wide) // 2, (canvas[1] - high) // 2, canvas)
 
 
 class Detector:
@@ -63,11 +75,16 @@ class Detector:
         """The faces in `pixels`, uint8[H, W, 3] RGB, best first; an empty list if there are none.
 
         Boxes are clipped to the picture, landmarks may lie outside of it, all in its pixels. Where
-        the first look finds nothing, a second, smaller one is taken.
+        the first look finds nothing, or a face that fills the picture, a second, smaller one is
+        taken: networks lose large faces (SCRFD) or place their landmarks badly (CenterFace: off by
+        2.7 pixels of a crop against 1.1).
         """
         height, width = pixels.shape[:2]
         look = first_look(width, height, self.sizes)
-        return self._see(pixels, look) or self._see(pixels, second_look(look))
+        first = self._see(pixels, look)
+        if first and not any(_fills(each.box, width, height) for each in first):
+            return first
+        return merged(self._see(pixels, second_look(look)), first, self._nms_threshold)
 
     def _see(self, pixels: Pixels, look: Look) -> list[Detection]:
         found = self._net.find(lay(pixels, look), self._score_threshold)
@@ -120,6 +137,34 @@ def detections(found: Found, look: Look, width: int, height: int) -> list[Detect
         for (low, high), points, score in zip(corners, landmarks, found.scores, strict=True)
         if (high > low).all() and np.isfinite(points).all() and np.ptp(points) > 0
     ]
+
+
+def merged(better: list[Detection], others: list[Detection], threshold: float) -> list[Detection]:
+    """`better`, and what of `others` overlaps none of it by more than `threshold`; best first."""
+    if not better:
+        return others
+    boxes = _corners(better)
+    return ordered(
+        better
+        + [
+            other
+            for other, box in zip(others, _corners(others), strict=True)
+            if (overlaps(box, boxes) <= threshold).all()
+        ]
+    )
+
+
+def _corners(detections: list[Detection]) -> Floats:
+    """Left, top, right, bottom of each: float32[N, 4]."""
+    rows = [
+        (each.box.x, each.box.y, each.box.x + each.box.width, each.box.y + each.box.height)
+        for each in detections
+    ]
+    return np.array(rows, dtype=np.float32).reshape(-1, 4)
+
+
+def _fills(box: Box, width: int, height: int) -> bool:
+    return box.width > FILLING * width or box.height > FILLING * height
 
 
 def _up(side: int) -> int:

@@ -45,7 +45,7 @@ class Recognizer:
         self.providers = tuple(self._session.get_providers())
         blank = np.zeros((1, *part.contract.size, 3), dtype=np.uint8)
         try:
-            width = self._raw(blank, self.buckets).shape[1:]
+            width = self._run(blank, self.buckets).shape[1:]
         except (*RUN_ERRORS, *LOAD_ERRORS) as error:
             raise PackInvalid(f"{part.path} does not take crops as promised: {error}") from None
         if width != (part.dimension,):
@@ -56,35 +56,39 @@ class Recognizer:
     def embed(self, crops: Pixels) -> Floats:
         """Embeddings float32[N, D] of length one for crops uint8[N, 112, 112, 3], RGB.
 
+        Raises EmbeddingFailed and DeviceFailed, as `normalised` and `raw` do.
+        """
+        return normalised(self.raw(crops))
+
+    def raw(self, crops: Pixels) -> Floats:
+        """The network's answers float32[N, D], of any length, for crops uint8[N, 112, 112, 3].
+
         What a crop gets does not depend on what else is in the batch. Under `flip_test` it is the
-        normalised sum of the network's raw answers for the crop and its mirror image, as
-        InsightFace evaluates. Raises EmbeddingFailed where an answer is no direction, and
-        DeviceFailed where the device gave up even on half the batch.
+        sum for the crop and its mirror image, as InsightFace evaluates. Raises DeviceFailed where
+        the device gave up even on half the batch.
         """
         if not len(crops):
             return np.empty((0, self.dimension), dtype=np.float32)
-        if self._contract.flip_test:
-            both = self._patient(np.concatenate([crops, crops[:, :, ::-1]]))
-            raw = both[: len(crops)] + both[len(crops) :]
-        else:
-            raw = self._patient(crops)
-        return normalised(raw)
+        if not self._contract.flip_test:
+            return self._patient(crops)
+        both = self._patient(np.concatenate([crops, crops[:, :, ::-1]]))
+        return np.asarray(both[: len(crops)] + both[len(crops) :], dtype=np.float32)
 
     def _patient(self, crops: Pixels) -> Floats:
-        """`_raw`, with the batch halved once where the device runs out of memory."""
+        """`_run`, with the batch halved once where the device runs out of memory."""
         try:
-            return self._raw(crops, self.buckets)
+            return self._run(crops, self.buckets)
         except RUN_ERRORS:
             smaller = tuple(each for each in self.buckets if each <= max(1, self.buckets[-1] // 2))
         try:
-            return self._raw(crops, smaller)
+            return self._run(crops, smaller)
         except RUN_ERRORS as error:
             raise DeviceFailed(
                 f"The recognizer's device ({self.providers[0]}) failed: {error}. If it is out of "
                 "memory, lower ROLLCALL_EMBED_BATCH or give it more."
             ) from None
 
-    def _raw(self, crops: Pixels, buckets: tuple[int, ...]) -> Floats:
+    def _run(self, crops: Pixels, buckets: tuple[int, ...]) -> Floats:
         answers, done = [], 0
         for run in runs(len(crops), buckets):
             batch = prepared(crops[done : done + run.take], run.shape, self._contract)

@@ -18,7 +18,8 @@ from app.types import Face, Floats, Pixels
 from app.vision.align import SIZE, align
 from app.vision.decode import decode
 from app.vision.detect import Detector, open_detector
-from app.vision.embed import Recognizer
+from app.vision.embed import Recognizer, normalised
+from app.vision.errors import EmbeddingFailed
 from app.vision.pack import Pack, find_pack, read_pack
 from app.vision.quality import measure
 
@@ -133,14 +134,20 @@ class Vision:
             return error
 
     def _embed(self, items: Sequence[_Crops]) -> list[Floats | Exception]:
-        crops = np.concatenate([item.pixels for item in items])
         begin = perf_counter()
-        embeddings = self._recognizer.embed(crops)
+        raw = self._recognizer.raw(np.concatenate([item.pixels for item in items]))
         seconds = perf_counter() - begin
         for item in items:
             item.stages.add("embed", seconds)
         ends = np.cumsum([len(item.pixels) for item in items])[:-1]
-        return list(np.split(embeddings, ends))
+        return [_direction(rows) for rows in np.split(raw, ends)]
+
+
+def _direction(raw: Floats) -> Floats | Exception:
+    try:
+        return normalised(raw)
+    except EmbeddingFailed as error:
+        return error
 
 
 def look(image: bytes, limits: ImageLimits, detector: Detector, stages: Stages) -> list[Face]:

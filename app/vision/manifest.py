@@ -41,9 +41,14 @@ class RecognizerEntry(_Entry):
     size: tuple[Literal[112], Literal[112]]
     colour: Colour
     mean: Channels
-    std: Annotated[float, Field(gt=0)] | tuple[
-        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-    ]
+    std: (
+        Annotated[float, Field(gt=0)]
+        | tuple[
+            Annotated[float, Field(gt=0)],
+            Annotated[float, Field(gt=0)],
+            Annotated[float, Field(gt=0)],
+        ]
+    )
     dimension: int = Field(ge=1, le=4096)
     alignment: Literal["arcface-112"]
     flip_test: bool

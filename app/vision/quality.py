@@ -5,39 +5,27 @@ from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from app.settings import QualityLimits
 from app.types import Detection, Floats, Pixels, Quality
-from app.vision.align import TEMPLATE
 
-DISTANCE: Final = float(np.linalg.norm(TEMPLATE[1] - TEMPLATE[0]))
-"""Between the eyes, in pixels of a crop."""
+FACE: Final = np.array(
+    [
+        (-18.6, -21.9, 0.0),
+        (18.6, -21.9, 0.0),
+        (0.0, -0.5, 22.0),
+        (-15.9, 16.2, 4.0),
+        (15.9, 16.2, 4.0),
+    ]
+)
+"""The five landmarks of a face that looks into the camera: float64[5, 3], crop pixels; z grows
+towards the camera.
 
+x and y are the medians of what CenterFace, SCRFD and YuNet find on press portraits (they agree to
+half a pixel), made symmetric. Nose tip and mouth corners lie 0.6 and 0.1 eye distances before the
+eyes, as in the canonical face of MediaPipe."""
 
-def _generic_face() -> NDArray[np.float64]:
-    """Five landmarks of a face that looks into the camera: float64[5, 3], crop pixels, centred.
-
-    x and y are the template's, made symmetric; z grows towards the camera. Nose tip and mouth
-    corners lie 0.6 and 0.1 eye distances before the eyes, as in the canonical face of MediaPipe.
-    """
-    left, right, nose, mouth_left, mouth_right = TEMPLATE
-    eye, mouth = (right[0] - left[0]) / 2, (mouth_right[0] - mouth_left[0]) / 2
-    eyes_y, mouth_y = (left[1] + right[1]) / 2, (mouth_left[1] + mouth_right[1]) / 2
-    points = np.array(
-        [
-            (-eye, eyes_y, 0.0),
-            (eye, eyes_y, 0.0),
-            (0.0, nose[1], 0.6 * DISTANCE),
-            (-mouth, mouth_y, 0.1 * DISTANCE),
-            (mouth, mouth_y, 0.1 * DISTANCE),
-        ]
-    )
-    return points - points.mean(axis=0)
-
-
-FACE: Final = _generic_face()
-_SOLVE: Final = np.linalg.pinv(FACE)
+_SOLVE: Final = np.linalg.pinv(FACE - FACE.mean(axis=0))
 
 
 class Pose(NamedTuple):

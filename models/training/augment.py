@@ -1,105 +1,99 @@
-"""Random views of aligned faces, a batch at a time."""
+"""Random views of aligned faces: what another detector, camera or file would have made of them."""
 
 import math
+from typing import Final
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.training.data import CROP_SIZE, PICTURE_SIZE
 
+Pixels = NDArray[np.uint8]
 
-def normalise(crops: NDArray[np.uint8]) -> Tensor:
-    """uint8 [B, H, W, 3] to float32 [B, 3, H, W], (x - 127.5) / 127.5."""
-    return torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).sub(127.5).div(127.5)
+TURN: Final = 4.0  # standard deviations: degrees, natural logarithm, pixels of the crop
+ZOOM: Final = 0.04
+SHIFT: Final = 2.0
+CONTRAST: Final = 0.18
+BRIGHTNESS: Final = 20.0
 
 
-def random_views(pictures: NDArray[np.uint8], random: np.random.Generator) -> Tensor:
-    """Augmented crops of uint8 [B, 160, 160, 3] pictures: float32 [B, 3, 112, 112] in [-1, 1].
+def normalise(crops: Pixels) -> Tensor:
+    """uint8 [B, H, W, 3] to float32 [B, 3, H, W], (x - 127.5) / 127.5, channels last in memory."""
+    return torch.from_numpy((crops.astype(np.float32) - 127.5) / 127.5).permute(0, 3, 1, 2)
+
+
+def random_view(picture: Pixels, random: np.random.Generator) -> Pixels:
+    """An augmented crop uint8 [112, 112, 3] of a picture uint8 [160, 160, 3].
 
     The wider picture lets shifts, turns and zooms see real pixels instead of a border.
     """
-    views = _sharpness(_placement(normalise(pictures), random), random)
-    views = _light(views, random)
-    _compress(views, random)
-    _occlude(views, random)
-    return views
+    view = _placed(picture, random)
+    kind = random.random()
+    if kind < 0.2:
+        view = _from_afar(view, random)
+    elif kind < 0.3:
+        view = _out_of_focus(view, random)
+    view = _lit(view, random)
+    if random.random() < 0.1:
+        view = _compressed(view, random)
+    if random.random() < 0.1:
+        _occlude(view, random)
+    return view
 
 
-def _chosen(count: int, share: float, random: np.random.Generator) -> Tensor:
-    return torch.from_numpy(np.flatnonzero(random.random(count) < share))
-
-
-def _placement(pictures: Tensor, random: np.random.Generator) -> Tensor:
+def _placed(picture: Pixels, random: np.random.Generator) -> Pixels:
     """Mirror, and move as another detector's landmarks would: turn, zoom, shift."""
-    count = len(pictures)
-    turn = np.radians(random.normal(0, 4, count))
-    zoom = np.exp(random.normal(0, 0.04, count))
-    mirror = np.where(random.random(count) < 0.5, -1.0, 1.0)
-    # grid_sample counts from -1 to 1 over each side: one output unit is CROP/PICTURE of an input's.
-    unit = zoom * (CROP_SIZE - 1) / (PICTURE_SIZE - 1)
-    transform = np.zeros((count, 2, 3), np.float32)
-    transform[:, 0, 0] = unit * np.cos(turn) * mirror
-    transform[:, 0, 1] = -unit * np.sin(turn)
-    transform[:, 1, 0] = unit * np.sin(turn) * mirror
-    transform[:, 1, 1] = unit * np.cos(turn)
-    transform[:, :, 2] = random.normal(0, 2.0, (count, 2)) * 2 / (PICTURE_SIZE - 1)
-    size = [count, 3, CROP_SIZE, CROP_SIZE]
-    grid = F.affine_grid(torch.from_numpy(transform), size, align_corners=True)
-    # Zero after normalisation is grey; +1 before and -1 after makes the border black, as align's.
-    return F.grid_sample(pictures + 1, grid, align_corners=True) - 1
+    turn = math.radians(random.normal(0, TURN))
+    zoom = math.exp(random.normal(0, ZOOM))
+    mirror = -1.0 if random.random() < 0.5 else 1.0
+    a, b = zoom * math.cos(turn), zoom * math.sin(turn)
+    shift_x, shift_y = random.normal(0, SHIFT, 2)
+    # From the crop's pixels to the picture's, both counted from their centres.
+    linear = np.array([[a * mirror, -b], [b * mirror, a]])
+    centre = np.array([(PICTURE_SIZE - 1) / 2 + shift_x, (PICTURE_SIZE - 1) / 2 + shift_y])
+    offset = centre - linear @ np.full(2, (CROP_SIZE - 1) / 2)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = (CROP_SIZE, CROP_SIZE)
+    warped = cv2.warpAffine(picture, np.column_stack([linear, offset]), size, flags=flags)
+    return np.asarray(warped, np.uint8)
 
 
-def _sharpness(views: Tensor, random: np.random.Generator) -> Tensor:
-    """Faces from far away (down and up again) and out of focus."""
-    small = _chosen(len(views), 0.2, random)
-    if len(small):
-        side = int(CROP_SIZE / random.uniform(1.5, 4.5))
-        shrunk = F.interpolate(views[small], side, mode="bilinear", antialias=True)
-        views[small] = F.interpolate(shrunk, CROP_SIZE, mode="bilinear")
-    soft = _chosen(len(views), 0.1, random)
-    if len(soft):
-        sigma = random.uniform(0.6, 1.8)
-        kernel = torch.exp(-torch.arange(-3, 4) ** 2 / (2 * sigma**2))
-        kernel = (kernel / kernel.sum()).repeat(3, 1, 1, 1)
-        padded = F.pad(views[soft], (3, 3, 3, 3), mode="replicate")
-        rows = F.conv2d(padded, kernel, groups=3)
-        views[soft] = F.conv2d(rows, kernel.transpose(2, 3), groups=3)
-    return views
+def _from_afar(view: Pixels, random: np.random.Generator) -> Pixels:
+    side = int(CROP_SIZE / random.uniform(1.5, 4.5))
+    small = cv2.resize(view, (side, side), interpolation=cv2.INTER_AREA)
+    big = cv2.resize(small, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(big, np.uint8)
 
 
-def _light(views: Tensor, random: np.random.Generator) -> Tensor:
-    """Contrast, brightness, saturation (0 for one in eight: grey)."""
-    count = len(views)
-
-    def column(values: NDArray[np.float64]) -> Tensor:
-        return torch.from_numpy(values.astype(np.float32)).view(count, 1, 1, 1)
-
-    saturation = np.where(random.random(count) < 0.125, 0, random.uniform(0.6, 1.3, count))
-    grey = (views * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    views = grey + (views - grey) * column(saturation)
-    contrast = column(np.exp(random.normal(0, 0.18, count)))
-    return (views * contrast + column(random.normal(0, 0.15, count))).clamp(-1, 1)
+def _out_of_focus(view: Pixels, random: np.random.Generator) -> Pixels:
+    return np.asarray(cv2.GaussianBlur(view, (0, 0), random.uniform(0.6, 1.8)), np.uint8)
 
 
-def _compress(views: Tensor, random: np.random.Generator) -> None:
-    for index in _chosen(len(views), 0.1, random).tolist():
-        pixels = ((views[index] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(20, 70))]
-        _, content = cv2.imencode(".jpg", np.ascontiguousarray(pixels), quality)
-        decoded = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
-        views[index] = normalise(decoded[None])[0]
+def _lit(view: Pixels, random: np.random.Generator) -> Pixels:
+    """Contrast, brightness; one in eight grey."""
+    contrast = math.exp(random.normal(0, CONTRAST))
+    shift = 127.5 + random.normal(0, BRIGHTNESS) - contrast * 127.5
+    table = np.clip(np.arange(256) * contrast + shift, 0, 255).astype(np.uint8)
+    view = np.asarray(cv2.LUT(view, table), np.uint8)
+    if random.random() < 0.125:
+        view = np.asarray(cv2.cvtColor(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+    return view
 
 
-def _occlude(views: Tensor, random: np.random.Generator) -> None:
+def _compressed(view: Pixels, random: np.random.Generator) -> Pixels:
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(20, 70))]
+    _, content = cv2.imencode(".jpg", view, quality)
+    return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
+
+
+def _occlude(view: Pixels, random: np.random.Generator) -> None:
     """A flat rectangle of 2 to 15 % of the crop (Zhong et al., Random Erasing, AAAI 2020)."""
-    for index in _chosen(len(views), 0.1, random).tolist():
-        area = random.uniform(0.02, 0.15) * CROP_SIZE**2
-        ratio = math.exp(random.uniform(-0.7, 0.7))
-        height, width = int(math.sqrt(area * ratio)), int(math.sqrt(area / ratio))
-        top = int(random.integers(0, CROP_SIZE - height))
-        left = int(random.integers(0, CROP_SIZE - width))
-        views[index, :, top : top + height, left : left + width] = random.uniform(-1, 1)
+    area = random.uniform(0.02, 0.15) * CROP_SIZE**2
+    ratio = math.exp(random.uniform(-0.7, 0.7))
+    height, width = int(math.sqrt(area * ratio)), int(math.sqrt(area / ratio))
+    top = int(random.integers(0, CROP_SIZE - height))
+    left = int(random.integers(0, CROP_SIZE - width))
+    view[top : top + height, left : left + width] = random.integers(0, 256)

@@ -10,9 +10,12 @@ import json
 import logging
 import math
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from models.training.augment import normalise, random_views
+from models.training.augment import normalise, random_view
 from models.training.backbones.resnet_slim import ResNetSlim
 from models.training.data import TRAIN_FOLDERS, VAL_FOLDERS, Faces, load_faces
 from models.training.figures import pair_scores, tar_at_far
@@ -31,7 +34,7 @@ from models.training.teacher import teacher_embeddings
 log = logging.getLogger(__name__)
 
 
-class Student(nn.Module):
+class Student(nn.Module):  # type: ignore[misc, unused-ignore]
     """The backbone and P, the projection into the teacher's space."""
 
     def __init__(self, *, dimension: int, teacher_dimension: int) -> None:
@@ -67,7 +70,24 @@ def margin_at(recipe: Recipe, progress: float) -> float:
     return recipe.margin * min(1.0, max(0.0, rise))
 
 
-@torch.no_grad()
+def batches(
+    faces: Faces, order: NDArray[np.int64], size: int, random: np.random.Generator
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Row numbers and augmented crops; the next batch is made while the last one trains."""
+
+    def make(first: int) -> tuple[NDArray[np.int64], Tensor]:
+        rows = order[first : first + size]
+        return rows, normalise(np.stack([random_view(faces.pictures[row], random) for row in rows]))
+
+    firsts = range(0, len(order) - size + 1, size)
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(make, firsts[0])
+        for following in firsts[1:]:
+            current, upcoming = upcoming, pool.submit(make, following)
+            yield current.result()
+        yield upcoming.result()
+
+
 def settle_statistics(student: nn.Module, crops: NDArray[np.uint8]) -> None:
     """Recompute batch-normalisation statistics as plain means over ``crops``.
 
@@ -78,16 +98,17 @@ def settle_statistics(student: nn.Module, crops: NDArray[np.uint8]) -> None:
         norm.reset_running_stats()
         norm.momentum = None
     student.train()
-    for start in range(0, len(crops) - 255, 256):
-        student(normalise(crops[start : start + 256]))
+    with torch.no_grad():
+        for start in range(0, len(crops) - 255, 256):
+            student(normalise(crops[start : start + 256]))
     student.eval()
 
 
-@torch.no_grad()
 def embed(student: nn.Module, crops: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
     """L2-normalised embeddings [n, D] and projections [n, T] of uint8 [n, 112, 112, 3]."""
     student.eval()
-    parts = [student(normalise(crops[i : i + 256])) for i in range(0, len(crops), 256)]
+    with torch.no_grad():
+        parts = [student(normalise(crops[i : i + 256])) for i in range(0, len(crops), 256)]
     embeddings, projections = (torch.cat(part) for part in zip(*parts, strict=True))
     return F.normalize(embeddings), F.normalize(projections)
 
@@ -102,79 +123,110 @@ def validate(student: nn.Module, val: dict[str, Faces]) -> dict[str, float]:
     return figures
 
 
+class Training:
+    """What changes while training: student, head, their average and the optimizer."""
+
+    def __init__(self, recipe: Recipe, faces: Faces, targets: Tensor) -> None:
+        self.recipe = recipe
+        self.faces = faces
+        self.targets = targets
+        self.labels = torch.from_numpy(faces.labels)
+        self.student = Student(dimension=recipe.dimension, teacher_dimension=targets.shape[1])
+        self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
+        self.head = CosFace(
+            dimension=recipe.dimension,
+            classes=len(faces.identities),
+            scale=recipe.scale,
+            margin=0.0,
+        )
+        blend = get_ema_multi_avg_fn(recipe.ema_decay)  # type: ignore[no-untyped-call, unused-ignore]
+        self.average = AveragedModel(self.student, multi_avg_fn=blend)
+        self.optimizer = optimizer_for(self.student, self.head, recipe)
+        self.compiled = torch.compile(self.student)
+        self.start = time.monotonic()
+        self.seen = 0
+
+    @property
+    def progress(self) -> float:
+        """Share of the recipe's time that has passed, 0 to 1."""
+        return min(1.0, (time.monotonic() - self.start) / (60 * self.recipe.minutes))
+
+    def step(self, rows: NDArray[np.int64], views: Tensor) -> NDArray[np.float64]:
+        """One step of the optimizer; total, CosFace's and the teacher's loss: float64 [3]."""
+        progress = self.progress
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(self.recipe, progress)
+        self.head.margin.fill_(margin_at(self.recipe, progress))
+        embeddings, projections = self.compiled(views)
+        identity_loss = self.head(embeddings, self.labels[rows])
+        teacher_loss = 1 - F.cosine_similarity(projections, self.targets[rows]).mean()
+        loss = self.recipe.cosface_weight * identity_loss
+        loss = loss + self.recipe.teacher_weight * teacher_loss
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
+        self.average.update_parameters(self.student)
+        self.seen += len(rows)
+        return np.array([loss.item(), identity_loss.item(), teacher_loss.item()])
+
+    def epoch(self, random: np.random.Generator) -> None:
+        """Once through the data, or until the time is over."""
+        self.student.train()
+        order = random.permutation(len(self.labels))
+        sums = np.zeros(3)
+        parts = batches(self.faces, order, self.recipe.batch, random)
+        for count, (rows, views) in enumerate(parts, start=1):
+            if self.progress >= 1:
+                break
+            sums += self.step(rows, views)
+            if count % 50 == 0:
+                log.info(
+                    "epoch %.2f: loss %.3f cosface %.3f teacher %.3f, %.0f images/s, "
+                    "%.0f minutes left",
+                    *(self.seen / len(self.labels), *(sums / count)),
+                    self.seen / (time.monotonic() - self.start),
+                    self.recipe.minutes * (1 - self.progress),
+                )
+
+    def save(self, out: Path, validation: dict[str, float]) -> None:
+        """Write the averaged student to ``checkpoint.pt``, what it is to ``training.json``."""
+        training = {
+            "recipe": asdict(self.recipe),
+            "data_fingerprint": self.faces.fingerprint,
+            "images": len(self.labels),
+            "identities": len(self.faces.identities),
+            "epochs": round(self.seen / len(self.labels), 2),
+            "minutes": round((time.monotonic() - self.start) / 60, 1),
+            "validation": validation,
+        }
+        content = {"student": self.average.module.state_dict(), "training": training}
+        torch.save(content, out / "checkpoint.pt")
+        (out / "training.json").write_text(json.dumps(training, indent=2) + "\n")
+
+
 def train(recipe: Recipe, data: Path, teacher: Path, out: Path) -> None:
     """Train for ``recipe.minutes``; write ``checkpoint.pt`` and ``training.json`` to ``out``."""
+    # OpenCV's own threads would fight PyTorch's over few cores.
+    cv2.setNumThreads(1)
     torch.manual_seed(recipe.seed)
     random = np.random.default_rng(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     faces = load_faces(data, TRAIN_FOLDERS)
     val = {folder: load_faces(data, [folder]) for folder in VAL_FOLDERS}
-    targets = torch.from_numpy(_targets(teacher, faces, out))
-    student = Student(dimension=recipe.dimension, teacher_dimension=targets.shape[1])
-    student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    head = CosFace(
-        dimension=recipe.dimension, classes=len(faces.identities), scale=recipe.scale, margin=0.0
-    )
-    average = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay))
-    optimizer = optimizer_for(student, head, recipe)
-    compiled = torch.compile(student)
-    labels = torch.from_numpy(faces.labels)
-    settling = faces.crops()[random.choice(len(labels), 2048, replace=False)]
-
-    start = time.monotonic()
-    progress, epoch, done = 0.0, 0, 0
-    while progress < 1:
-        student.train()
-        order = random.permutation(len(labels))
-        sums = np.zeros(3)
-        steps = 0
-        for first in range(0, len(order) - recipe.batch + 1, recipe.batch):
-            progress = (time.monotonic() - start) / (60 * recipe.minutes)
-            if progress >= 1:
-                break
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at(recipe, progress)
-            head.margin.fill_(margin_at(recipe, progress))
-            rows = order[first : first + recipe.batch]
-            views = random_views(faces.pictures[rows], random)
-            embeddings, projections = compiled(views.contiguous(memory_format=torch.channels_last))
-            identity_loss = head(embeddings, labels[rows])
-            teacher_loss = 1 - F.cosine_similarity(projections, targets[rows]).mean()
-            loss = recipe.cosface_weight * identity_loss + recipe.teacher_weight * teacher_loss
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(student.parameters(), recipe.clip_norm)
-            optimizer.step()
-            average.update_parameters(student)
-            sums += [loss.item(), identity_loss.item(), teacher_loss.item()]
-            steps += 1
-            done += len(rows)
-            if steps % 50 == 0:
-                speed = done / (time.monotonic() - start)
-                log.info(
-                    "epoch %d step %d: loss %.3f cosface %.3f teacher %.3f, %.0f images/s, "
-                    "%.0f minutes left",
-                    *(epoch + 1, steps, *(sums / steps), speed, recipe.minutes * (1 - progress)),
-                )
-        epoch += 1
-        settle_statistics(average.module, settling)
-        figures = {}
-        if epoch % recipe.validate_every == 0 or progress >= 1:
-            figures = validate(average.module, val)
-            log.info("epoch %d: %s", epoch, figures)
-        training = {
-            "recipe": asdict(recipe),
-            "data_fingerprint": faces.fingerprint,
-            "images": len(labels),
-            "identities": len(faces.identities),
-            "epochs": round(done / len(labels), 2),
-            "minutes": round((time.monotonic() - start) / 60, 1),
-            "validation": figures,
-        }
-        torch.save(
-            {"student": average.module.state_dict(), "training": training}, out / "checkpoint.pt"
-        )
-        (out / "training.json").write_text(json.dumps(training, indent=2) + "\n")
+    settling = faces.crops()[random.choice(len(faces.labels), 2048, replace=False)]
+    training = Training(recipe, faces, torch.from_numpy(_targets(teacher, faces, out)))
+    epochs = 0
+    while training.progress < 1:
+        training.epoch(random)
+        epochs += 1
+        average = training.average.module
+        settle_statistics(average, settling)
+        validation = {}
+        if epochs % recipe.validate_every == 0 or training.progress >= 1:
+            validation = validate(average, val)
+            log.info("epoch %d: %s", epochs, validation)
+        training.save(out, validation)
 
 
 def _targets(teacher: Path, faces: Faces, out: Path) -> NDArray[np.float32]:

@@ -13,7 +13,9 @@ from app.vision.errors import PackInvalid
 from app.vision.session import open_session
 
 STRIDES: Final = (8, 16, 32)
-OUTPUTS: Final = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
+OUTPUTS: Final = tuple(
+    f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES
+)
 
 
 class YuNet:
@@ -66,7 +68,5 @@ def regions(
     return Found(
         boxes=np.concatenate([centres - half, centres + half], axis=1).astype(np.float32),
         scores=scores[cells].astype(np.float32),
-        landmarks=(
-            (points[cells].reshape(-1, 5, 2) + grid[:, None]) * stride
-        ).astype(np.float32),
+        landmarks=((points[cells].reshape(-1, 5, 2) + grid[:, None]) * stride).astype(np.float32),
     )

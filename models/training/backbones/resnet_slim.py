@@ -8,7 +8,7 @@ from torch import Tensor, nn
 SIDE: Final = 8  # pixels cut left and right: 112x96 as in CosFace, the rest is hair and wall
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc, unused-ignore]
     """Two 3x3 convolutions and a shortcut (He et al., CVPR 2016), with PReLU.
 
     Normalisation follows every convolution, so that export folds all of it away.
@@ -31,10 +31,11 @@ class Block(nn.Module):
         self.activation = nn.PReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.body(x) + self.shortcut(x))
+        activated: Tensor = self.activation(self.body(x) + self.shortcut(x))
+        return activated
 
 
-class ResNetSlim(nn.Module):
+class ResNetSlim(nn.Module):  # type: ignore[misc, unused-ignore]
     """Float [B, 3, 112, 112], RGB as (x - 127.5) / 127.5, to embeddings [B, dimension].
 
     Dense convolutions at 28x28 and below use a CPU's vector units better than depthwise ones.
@@ -46,9 +47,9 @@ class ResNetSlim(nn.Module):
         self,
         *,
         dimension: int,
-        widths: Sequence[int] = (48, 96, 192),
+        widths: Sequence[int] = (32, 96, 192),
         depths: Sequence[int] = (1, 2, 2),
-        stem: int = 48,
+        stem: int = 32,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(

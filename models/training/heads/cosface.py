@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class CosFace(nn.Module):
+class CosFace(nn.Module):  # type: ignore[misc, unused-ignore]
     """CosFace / LMCL (Wang et al., CVPR 2018, https://arxiv.org/abs/1801.09414).
 
     Cross-entropy over ``scale * (cos θ_y - margin)`` for the target and ``scale * cos θ_j`` for

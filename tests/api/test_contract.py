@@ -1,0 +1,145 @@
+"""What every operation keeps to: documented errors, documented routes, metrics, limits."""
+
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import app.main  # noqa: F401 (loads every room, and with them every error)
+from app.api.problems import STATUS, status_of
+from app.errors import CannotStart, RollcallError
+from tests.service import ROOT
+
+
+def family(root: type[RollcallError]) -> list[type[RollcallError]]:
+    below = [each for child in root.__subclasses__() for each in family(child)]
+    return [root, *below]
+
+
+ERRORS = [
+    error
+    for error in family(RollcallError)
+    if error is not RollcallError and error.__module__.startswith("app.")
+]
+SERVED = [error for error in ERRORS if not issubclass(error, CannotStart)]
+
+
+@pytest.mark.parametrize("error", SERVED, ids=lambda error: error.__name__)
+def test_every_error_finds_a_status(error: type[RollcallError]) -> None:
+    if error.__name__ in ("CannotBind", "BodyTooLarge"):
+        pytest.skip("answered by name, not through the table")
+    assert any(each in STATUS for each in error.__mro__)
+    assert 400 <= status_of(error("x")) < 600 if error.__init__ is RollcallError.__init__ else True
+
+
+def test_every_code_is_in_the_documentation_and_none_is_made_up() -> None:
+    table = (ROOT / "docs" / "errors.md").read_text().split("\n## ")[0]
+    documented = set(re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE))
+    ours = {error.code for error in ERRORS} | {
+        "internal", "not_found", "method_not_allowed", "body_too_large",
+    }  # fmt: skip
+    # Roots of families are never raised themselves.
+    roots = {"conflict", "unavailable"}
+    assert documented == ours - roots
+
+
+def test_the_readme_names_every_operation(client: httpx.Client) -> None:
+    readme = (ROOT / "README.md").read_text() + (ROOT / "docs" / "api.md").read_text()
+    for path, operations in client.get("/openapi.json").json()["paths"].items():
+        for method in operations:
+            assert f"{method.upper()} {path}" in readme.replace("`", ""), f"{method} {path}"
+
+
+def test_errors_of_every_operation_are_problem_details(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    assert "Problem" in document["components"]["schemas"]
+    for path, operations in document["paths"].items():
+        if path in ("/healthz", "/readyz", "/metrics"):
+            continue
+        for operation in operations.values():
+            content: dict[str, Any] = operation["responses"]["422"]["content"]
+            assert list(content) == ["application/problem+json"], path
+
+
+def test_a_body_that_is_too_large_is_refused_while_it_streams(client: httpx.Client) -> None:
+    sent = 0
+
+    def endless() -> Any:
+        nonlocal sent
+        while sent < 1 << 30:
+            sent += 1 << 20
+            yield b"x" * (1 << 20)
+
+    try:
+        answer = client.post(
+            "/detect", content=endless(), headers={"Content-Type": "application/json"}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    except httpx.WriteError:
+        pass  # refused and closed before all was sent, which is what is wanted
+    assert sent < 1 << 29
+
+
+def test_a_body_that_promises_to_be_too_large_is_refused_unread(client: httpx.Client) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as raw:
+        raw.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n")
+        assert raw.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_an_image_that_is_too_large_is_named(client: httpx.Client, hanks: bytes) -> None:
+    answer = client.post("/detect", files={"image": hanks + b"\0" * 10_000_000})
+    assert (answer.status_code, answer.json()["code"]) == (413, "image_too_large")
+    assert answer.json()["image"] == "image"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"{", "application/json"),
+        (b"[]", "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b"\xff\xfe", "application/json"),
+        (b"--x\r\nhalf a form", "multipart/form-data; boundary=x"),
+        (b"form", "multipart/form-data"),
+        (b"a=b", "application/x-www-form-urlencoded"),
+        (b"", "text/plain"),
+    ],
+)
+def test_a_broken_body_is_a_clear_4xx(client: httpx.Client, content: bytes, kind: str) -> None:
+    answer = client.post("/identify", content=content, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_metrics_tell_of_requests_stages_queues_and_galleries(
+    client: httpx.Client, collection: str, hanks: bytes
+) -> None:
+    client.post("/enroll", files={"images": hanks}, data={"collection": collection})
+    client.post("/identify", files={"image": hanks}, data={"collection": collection})
+    text = client.get("/metrics").text
+    for line in (
+        'rollcall_request_seconds_count{method="POST",route="/identify",status="200"}',
+        'rollcall_stage_seconds_count{stage="detect"}',
+        'rollcall_stage_seconds_count{stage="search"}',
+        'rollcall_queue_depth{queue="look"} 0.0',
+        f'rollcall_gallery_templates{{collection="{collection}"}} 1.0',
+        f'rollcall_gallery_revision{{collection="{collection}"}} 1.0',
+        f'rollcall_gallery_lag{{collection="{collection}"}} 0.0',
+        "process_resident_memory_bytes",
+    ):
+        assert line in text, line
+
+
+def test_models_tell_licences_and_providers(client: httpx.Client) -> None:
+    [model] = client.get("/models").json()["models"]
+    assert model["providers"] == ["CPUExecutionProvider"]
+    assert model["detector"] == "centerface"
+    assert model["licence"]
+    assert model["default"] is True
+
+
+def test_no_module_of_the_service_imports_torch() -> None:
+    for path in Path(ROOT / "app").rglob("*.py"):
+        assert not re.search(r"^\s*(import|from) (torch|models)\b", path.read_text(), re.MULTILINE)

@@ -1,0 +1,139 @@
+import os
+import stat
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.gallery.index import Gallery
+from app.gallery.snapshot import SnapshotUnusable, read_snapshot, write_snapshot
+from app.types import Position
+
+from .oracle import Sample, change, directions, holds, rows_of, samples, uuids
+
+IN_ONE_FOLDER = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A snapshot of 40 templates in several chunks."""
+    generator = np.random.default_rng(0)
+    gallery = Gallery(6, Position(0, b""), block_rows=16)
+    faces = uuids(generator, 40)
+    templates = dict(zip(faces, zip(faces, directions(generator, 40, 6), strict=True), strict=True))
+    gallery.apply(change(gallery, added=templates))
+    path = tmp_path_factory.mktemp("snapshots") / "original"
+    write_snapshot(path, gallery.state, collection="staff", model="0123456789abcdef")
+    return path.read_bytes()
+
+
+@IN_ONE_FOLDER
+@given(samples(), st.text(max_size=40), st.integers(0, 2**62), st.binary(max_size=32))
+def test_what_was_written_is_read(
+    tmp_path: Path, sample: Sample, name: str, revision: int, digest: bytes
+) -> None:
+    gallery = Gallery.load(
+        sample.dimension,
+        Position(revision, digest),
+        [rows_of(sample.templates, sample.dimension)],
+        block_rows=sample.block_rows,
+    )
+    templates = dict(sample.templates)
+    gone = list(templates)[::7]
+    gallery.apply(change(gallery, removed=gone))
+    for face in gone:
+        del templates[face]
+    write_snapshot(tmp_path / "file", gallery.state, collection=name, model="m")
+    snapshot = read_snapshot(tmp_path / "file")
+    assert (snapshot.collection, snapshot.model) == (name, "m")
+    assert snapshot.position == gallery.state.position == snapshot.gallery.state.position
+    assert holds(snapshot.gallery.state, templates)
+    assert snapshot.gallery.state.persons() == gallery.state.persons()
+    snapshot.gallery.apply(change(snapshot.gallery, removed=list(templates)[:1]))
+
+
+@IN_ONE_FOLDER
+@given(st.data())
+def test_a_flipped_bit_anywhere_is_noticed(
+    tmp_path: Path, original: bytes, data: st.DataObject
+) -> None:
+    body = bytearray(original)
+    for at in data.draw(st.sets(st.integers(0, len(body) * 8 - 1), min_size=1, max_size=4)):
+        body[at // 8] ^= 1 << at % 8
+    (tmp_path / "file").write_bytes(body)
+    with pytest.raises(SnapshotUnusable):
+        read_snapshot(tmp_path / "file")
+
+
+def test_every_flipped_byte_of_the_header_is_noticed(tmp_path: Path, original: bytes) -> None:
+    for at in range(300):
+        body = bytearray(original)
+        body[at] ^= 0xFF
+        (tmp_path / "file").write_bytes(body)
+        with pytest.raises(SnapshotUnusable):
+            read_snapshot(tmp_path / "file")
+
+
+@IN_ONE_FOLDER
+@given(st.data())
+def test_a_cut_anywhere_is_noticed(tmp_path: Path, original: bytes, data: st.DataObject) -> None:
+    begin = data.draw(st.integers(0, len(original) - 1))
+    end = data.draw(st.integers(begin + 1, len(original)))
+    (tmp_path / "file").write_bytes(original[:begin] + original[end:])
+    with pytest.raises(SnapshotUnusable):
+        read_snapshot(tmp_path / "file")
+
+
+@IN_ONE_FOLDER
+@given(st.binary(max_size=100), st.binary(min_size=1, max_size=100))
+def test_what_is_put_in_is_noticed(
+    tmp_path: Path, original: bytes, before: bytes, after: bytes
+) -> None:
+    (tmp_path / "file").write_bytes(before + original + after)
+    with pytest.raises(SnapshotUnusable):
+        read_snapshot(tmp_path / "file")
+
+
+def test_a_missing_file_is_unusable(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotUnusable):
+        read_snapshot(tmp_path / "none")
+
+
+def test_only_the_owner_may_read_a_snapshot(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write_snapshot(tmp_path / "f", Gallery(3, Position(0, b"")).state, collection="", model="")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o600
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, original: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "file").write_bytes(original)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="space"):
+        write_snapshot(
+            tmp_path / "file", Gallery(3, Position(0, b"")).state, collection="", model=""
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == original
+
+
+def test_what_a_killed_writer_left_is_removed_an_hour_later(tmp_path: Path) -> None:
+    old, young, other = (
+        tmp_path / name for name in (".a.partial-1", ".a.partial-2", ".b.partial-1")
+    )
+    for path in (old, young, other):
+        path.touch()
+    for path in (old, other):
+        os.utime(path, (0, time.time() - 4000))
+    write_snapshot(tmp_path / "a", Gallery(3, Position(0, b"")).state, collection="", model="")
+    assert {path.name for path in tmp_path.iterdir()} == {"a", young.name, other.name}

@@ -1,0 +1,108 @@
+"""Many at once: everyone gets their own answer."""
+
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+
+from app.types import Pixels
+
+PROBES = 500
+
+
+def placed(face: Pixels, number: int) -> tuple[bytes, tuple[int, int]]:
+    """A picture like no other: the face at a place of its own on a canvas of its own shade."""
+    x, y = 6 * (number % 25), 8 * (number // 25)
+    canvas = np.full((320, 320, 3), 40 + number % 150, np.uint8)
+    canvas[y : y + face.shape[0], x : x + face.shape[1]] = face
+    encoded, data = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    assert encoded
+    return data.tobytes(), (x, y)
+
+
+def test_five_hundred_at_once_each_get_their_own_faces_back(
+    client: httpx.Client, collection: str, astronaut: bytes
+) -> None:
+    photo = cv2.imdecode(np.frombuffer(astronaut, np.uint8), cv2.IMREAD_COLOR)
+    face = cv2.resize(photo[0:260, 120:340], (132, 156), interpolation=cv2.INTER_AREA)
+    pictures = [placed(face, number) for number in range(PROBES)]
+    enrolled = client.post(
+        "/enroll", files={"images": pictures[0][0]}, data={"collection": collection}
+    )
+    assert enrolled.status_code == 201, enrolled.text
+    person = enrolled.json()["person"]["id"]
+    home = enrolled.json()["faces"][0]["bounding_box"]
+
+    limits = httpx.Limits(max_connections=PROBES)
+    with httpx.Client(base_url=client.base_url, timeout=300, limits=limits) as wide:
+
+        def ask(picture: tuple[bytes, tuple[int, int]]) -> Any:
+            while True:
+                answer = wide.post(
+                    "/identify",
+                    files={"image": picture[0]},
+                    data={"collection": collection, "threshold": "0.5"},
+                )
+                if answer.status_code == 503:  # a full queue says so; asking again is its answer
+                    sleep(int(answer.headers["retry-after"]))
+                    continue
+                assert answer.status_code == 200, answer.text
+                return answer.json()
+
+        with ThreadPoolExecutor(PROBES) as pool:
+            answers = list(pool.map(ask, pictures))
+
+    for (_, (x, y)), answer in zip(pictures, answers, strict=True):
+        [found] = answer["faces"]
+        box = found["bounding_box"]
+        assert abs(box["x"] - home["x"] - x) < 4, (x, y, box)
+        assert abs(box["y"] - home["y"] - y) < 4, (x, y, box)
+        assert found["candidates"][0]["person"]["id"] == person
+    assert len({answer["request_id"] for answer in answers}) == PROBES
+
+
+def test_a_full_queue_says_so_at_once(serve: Any, group: bytes) -> None:
+    service = serve(ROLLCALL_QUEUE_DEPTH="1", ROLLCALL_WORKERS="1")
+    with service.client() as client, ThreadPoolExecutor(16) as pool:
+
+        def ask(_: int) -> httpx.Response:
+            return client.post("/detect", files={"image": group})
+
+        answers = list(pool.map(ask, range(16)))
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert any(answer.status_code == 200 for answer in answers)
+    assert refused
+    for answer in refused:
+        assert answer.json()["code"] == "overloaded"
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_who_has_left_is_dropped_before_the_next_stage(serve: Any, group: bytes) -> None:
+    service = serve(ROLLCALL_WORKERS="1")
+    with ThreadPoolExecutor(12) as pool:
+
+        def ask_and_leave(_: int) -> None:
+            try:
+                httpx.post(f"{service.url}/detect", files={"image": group}, timeout=0.05)
+            except httpx.TimeoutException:
+                pass
+
+        list(pool.map(ask_and_leave, range(12)))
+    with service.client() as client:
+        assert client.post("/detect", files={"image": group}).status_code == 200
+        metrics = client.get("/metrics").text
+    left = next(
+        float(line.split()[-1])
+        for line in metrics.splitlines()
+        if line.startswith("rollcall_departed_requests_total")
+    )
+    dropped = next(
+        float(line.split()[-1])
+        for line in metrics.splitlines()
+        if line.startswith('rollcall_queue_dropped_total{queue="look"}')
+    )
+    assert left >= 1
+    assert dropped >= 1

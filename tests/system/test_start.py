@@ -1,0 +1,160 @@
+"""How the service starts, refuses to start, stops and starts again."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.service import ROOT, Service
+
+
+def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    clean = {name: v for name, v in os.environ.items() if not name.startswith("ROLLCALL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=ROOT,
+        env={**clean, **settings},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_an_embedded_postgres_comes_up_goes_down_and_keeps_its_data(
+    tiny_pack: Path, tmp_path: Path, hanks: bytes
+) -> None:
+    data = tmp_path / "data"
+    settings = {"ROLLCALL_PACK": str(tiny_pack), "ROLLCALL_DATA_DIR": str(data)}
+    first = Service(settings)
+    try:
+        first.wait_until_ready()
+        with first.client() as client:
+            client.post("/enroll", files={"images": hanks}, data={"name": "Tom"})
+
+        refused = run("serve", **settings, ROLLCALL_PORT="0")
+        assert refused.returncode == 1
+        assert "Another Rollcall works on" in refused.stderr
+
+        assert first.terminate() == 0
+        assert not (data / "postgres" / "data" / "postmaster.pid").exists()
+        assert list((data / "snapshots").glob("*.snapshot"))
+    finally:
+        first.kill()
+
+    second = Service(settings)
+    try:
+        second.wait_until_ready()
+        with second.client() as client:
+            found = client.post("/identify", files={"image": hanks}).json()
+        assert found["faces"][0]["candidates"][0]["person"]["name"] == "Tom"
+        assert second.terminate() == 0
+    finally:
+        second.kill()
+
+
+def test_a_snapshot_is_believed_only_if_it_fits(
+    serve: Callable[..., Service], tmp_path: Path, hanks: bytes, astronaut: bytes
+) -> None:
+    data = tmp_path / "data0"
+    first = serve()
+    with first.client() as client:
+        client.post("/enroll", files={"images": hanks})
+    assert first.terminate() == 0
+    [snapshot] = (data / "snapshots").glob("*.snapshot")
+
+    # Used as it is, with the changes that came after it.
+    other = serve()
+    with other.client() as client:
+        client.post("/enroll", files={"images": astronaut})
+    again = serve(ROLLCALL_DATA_DIR=str(data))
+    with again.client() as client:
+        assert client.post("/identify", files={"image": hanks}).json()["gallery_size"] == 2
+    assert "snapshot_unusable" not in again.output()
+    assert again.terminate() == 0
+
+    # With one bit flipped it is dropped, and the index read from PostgreSQL.
+    spoilt = bytearray(snapshot.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    snapshot.write_bytes(spoilt)
+    last = serve(ROLLCALL_DATA_DIR=str(data))
+    with last.client() as client:
+        assert client.post("/identify", files={"image": hanks}).json()["gallery_size"] == 2
+    assert "snapshot_unusable" in last.output()
+
+
+def test_an_erased_person_leaves_the_snapshot(
+    serve: Callable[..., Service], tmp_path: Path, hanks: bytes
+) -> None:
+    service = serve(ROLLCALL_SNAPSHOT_INTERVAL="0.2")
+    with service.client() as client:
+        person = client.post("/enroll", files={"images": hanks}).json()["person"]["id"]
+        folder = tmp_path / "data0" / "snapshots"
+        while not (files := list(folder.glob("*.snapshot"))):
+            pass
+        with_person = files[0].stat().st_size
+        client.delete(f"/persons/{person}")
+        while not (files := list(folder.glob("*.snapshot"))):
+            pass
+        assert files[0].stat().st_size < with_person
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"ROLLCALL_PORT": "many"}, "ROLLCALL_PORT"),
+        ({"ROLLCALL_PROT": "8000"}, "There is no setting ROLLCALL_PROT"),
+        ({"ROLLCALL_QUALITY__MIN_FACE_SIZ": "8"}, "ROLLCALL_QUALITY__MIN_FACE_SIZ"),
+        ({"ROLLCALL_DATABASE_URL": "mysql://x"}, "must begin with postgresql://"),
+        ({"ROLLCALL_PACK": "no-such-pack"}, "no-such-pack"),
+        ({"ROLLCALL_DEVICE": "cuda"}, "provider_unavailable"),
+        ({"ROLLCALL_SEARCH_DEVICE": "cuda"}, "provider_unavailable"),
+        (
+            {
+                "ROLLCALL_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+                "ROLLCALL_DATABASE_WAIT": "1",
+            },
+            "PostgreSQL did not answer",
+        ),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else value,
+)
+def test_a_wrong_installation_is_refused_by_name(
+    tiny_pack: Path, tmp_path: Path, settings: dict[str, str], said: str
+) -> None:
+    base = {
+        "ROLLCALL_PACK": str(tiny_pack),
+        "ROLLCALL_DATA_DIR": str(tmp_path / "data"),
+        "ROLLCALL_PORT": "0",
+    }
+    refused = run("serve", **{**base, **settings})
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_port_that_is_taken_is_named(tiny_pack: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = run("serve", ROLLCALL_PORT=port, ROLLCALL_DATA_DIR=str(tmp_path))
+    assert refused.returncode == 1
+    assert f"Cannot listen on 127.0.0.1:{port}" in refused.stderr
+
+
+def test_settings_are_listed_and_secrets_masked() -> None:
+    told = run("settings", ROLLCALL_DATABASE_URL="postgresql://rollcall:s3cret@db/rollcall")
+    assert told.returncode == 0
+    assert "ROLLCALL_DATABASE_URL=********** " in told.stdout.replace("  [", " [")
+    assert "s3cret" not in told.stdout + told.stderr
+    assert "ROLLCALL_PORT=8000  [default]" in told.stdout
+
+
+def test_help_helps() -> None:
+    told = run("--help")
+    assert told.returncode == 0
+    for command in ("serve", "migrate", "settings"):
+        assert command in told.stdout

@@ -1,0 +1,57 @@
+"""Real photos and the real CenterFace, opened once."""
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+from app.settings import ImageLimits
+from app.types import Pixels
+from app.vision.decode import decode
+from app.vision.detect import Detector, open_detector
+from app.vision.pack import Pack, read_pack
+
+LIMITS = ImageLimits()
+
+# A busy machine is no fault of the code under test.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session")
+def group_pixels(group: bytes) -> Pixels:
+    return decode(group, LIMITS)
+
+
+@pytest.fixture(scope="session")
+def astronaut_pixels(astronaut: bytes) -> Pixels:
+    return decode(astronaut, LIMITS)
+
+
+@pytest.fixture(scope="session")
+def small_photo(astronaut: bytes) -> bytes:
+    """The head of the astronaut: a PNG of 250 x 301 pixels."""
+    file = io.BytesIO()
+    Image.open(io.BytesIO(astronaut)).convert("RGB").crop((100, 0, 350, 301)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def opened_pack(tiny_pack: Path) -> Pack:
+    return read_pack(tiny_pack)
+
+
+@pytest.fixture(scope="session")
+def detector(opened_pack: Pack) -> Detector:
+    return open_detector(opened_pack.detector, "cpu")
+
+
+@pytest.fixture(scope="session")
+def shared_packs() -> Path:
+    """Packs of other makers, where there are any; tests that need them are skipped else."""
+    folder = Path(__file__).parent.parent.parent.parent / "shared" / "packs"
+    if not (folder / "insightface-small").is_dir():
+        pytest.skip("no packs of other makers here (../shared/packs)")
+    return folder

@@ -1,0 +1,149 @@
+"""A pack at work: many images at once, each gets its own faces."""
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.errors import ImageRefused, Overloaded
+from app.settings import ImageLimits
+from app.stages import begin
+from app.vision.errors import EmbeddingFailed
+from app.vision.faces import Vision, open_vision
+
+Result = TypeVar("Result")
+
+
+def with_vision(pack: Path, use: Callable[[Vision], Awaitable[Result]], **settings: Any) -> Result:
+    async def run() -> Result:
+        given = {
+            "packs_dir": pack.parent,
+            "device": "cpu",
+            "workers": 2,
+            "embed_batch": 0,
+            "limits": ImageLimits(),
+            "queue_depth": 100,
+            "deadline": 60.0,
+        }
+        vision = open_vision(pack.name, **(given | settings))
+        vision.warm_up()
+        try:
+            return await use(vision)
+        finally:
+            await vision.close()
+
+    return asyncio.run(run())
+
+
+def test_an_image_gives_faces_with_crops_and_crops_give_embeddings(
+    tiny_pack: Path, group: bytes
+) -> None:
+    async def use(vision: Vision) -> None:
+        assert vision.dimension == 32 and vision.providers == ("CPUExecutionProvider",)
+        assert vision.model == vision.pack.model
+        faces = await vision.faces(group)
+        assert len(faces) == 6
+        assert all(face.crop.shape == (112, 112, 3) for face in faces)
+        assert all(face.quality.detection_score == face.score for face in faces)
+        embeddings = await vision.embed([face.crop for face in faces])
+        assert embeddings.shape == (6, 32)
+        for face, embedding in zip(faces, embeddings, strict=True):
+            alone = await vision.embed([face.crop])
+            assert np.abs(alone[0] - embedding).max() < 1e-5
+        assert (await vision.embed([])).shape == (0, 32)
+
+    with_vision(tiny_pack, use)
+
+
+def test_no_face_is_an_empty_list_and_a_broken_image_is_refused(
+    tiny_pack: Path, faceless: bytes, group: bytes
+) -> None:
+    async def use(vision: Vision) -> None:
+        assert await vision.faces(faceless) == []
+        with pytest.raises(ImageRefused) as refused:
+            await vision.faces(group[: len(group) // 2])
+        assert refused.value.code == "image_broken"
+        assert len(await vision.faces(group)) == 6
+
+    with_vision(tiny_pack, use)
+
+
+@pytest.mark.parametrize("embed_batch", [0, 16])
+def test_many_at_once_each_get_their_own(
+    tiny_pack: Path, astronaut: bytes, embed_batch: int
+) -> None:
+    """Forty shifted copies: each answer is where its own copy has the face."""
+    picture = Image.open(io.BytesIO(astronaut)).convert("RGB").crop((120, 20, 340, 240))
+
+    def shifted(by: int) -> bytes:
+        file = io.BytesIO()
+        canvas = Image.new("RGB", (320, 240))
+        canvas.paste(picture, (2 * by, 0))
+        canvas.save(file, "JPEG", quality=95)
+        return file.getvalue()
+
+    async def one(vision: Vision, image: bytes) -> tuple[float, np.ndarray]:
+        face = (await vision.faces(image))[0]
+        return float(face.landmarks[2, 0]), (await vision.embed([face.crop]))[0]
+
+    async def use(vision: Vision) -> None:
+        answers = await asyncio.gather(*(one(vision, shifted(by)) for by in range(40)))
+        noses = np.array([nose for nose, _ in answers])
+        assert np.abs(noses - noses[0] - 2 * np.arange(40)).max() < 6
+        alike = np.array([vector for _, vector in answers]) @ answers[0][1]
+        assert alike.min() > 0.8
+
+    with_vision(tiny_pack, use, embed_batch=embed_batch)
+
+
+def test_one_face_that_cannot_be_embedded_does_not_harm_its_neighbours(
+    tiny_pack: Path, group: bytes
+) -> None:
+    async def use(vision: Vision) -> None:
+        crop = (await vision.faces(group))[0].crop
+        answers = await asyncio.gather(
+            *(vision.embed([each]) for each in (crop, np.zeros_like(crop), crop)),
+            return_exceptions=True,
+        )
+        assert isinstance(answers[1], EmbeddingFailed)
+        assert np.array_equal(answers[0], answers[2])  # type: ignore[arg-type]
+
+    with_vision(tiny_pack, use, embed_batch=8, workers=1)
+
+
+def test_each_request_counts_its_own_stages(tiny_pack: Path, group: bytes) -> None:
+    async def use(vision: Vision) -> None:
+        stages = begin()
+        faces = await vision.faces(group)
+        await vision.embed([face.crop for face in faces])
+        assert {"decode", "detect", "align", "embed"} <= set(stages.seconds)
+        assert all(seconds >= 0 for seconds in stages.seconds.values())
+
+    with_vision(tiny_pack, use)
+
+
+def test_a_full_queue_says_so_at_once(tiny_pack: Path, group: bytes) -> None:
+    async def use(vision: Vision) -> None:
+        answers = await asyncio.gather(
+            *(vision.faces(group) for _ in range(12)), return_exceptions=True
+        )
+        assert any(isinstance(each, Overloaded) for each in answers)
+        assert all(isinstance(each, Overloaded) or len(each) == 6 for each in answers)  # type: ignore[arg-type]
+
+    with_vision(tiny_pack, use, queue_depth=2, workers=1)
+
+
+def test_an_insightface_pack_works_the_same_way(shared_packs: Path, group: bytes) -> None:
+    async def use(vision: Vision) -> None:
+        faces = await vision.faces(group)
+        assert len(faces) == 6
+        embeddings = await vision.embed([face.crop for face in faces])
+        assert embeddings.shape == (6, 512)
+        assert (embeddings @ embeddings.T)[~np.eye(6, dtype=bool)].max() < 0.35
+
+    with_vision(shared_packs / "insightface-small", use)
