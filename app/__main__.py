@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import uvicorn
 
 from app import __version__, logs
-from app.errors import RollcallError
+from app.errors import CannotStart, RollcallError
 from app.main import create_app, open_database
 from app.settings import Settings, read_settings
 from app.store import migrate
@@ -82,7 +82,7 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
-class CannotBind(RollcallError):
+class CannotBind(CannotStart):
     code = "cannot_bind"
 
 

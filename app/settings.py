@@ -18,7 +18,7 @@ Device = Literal["cpu", "cuda"]
 class ImageLimits(BaseModel):
     """What an image may be, checked from its header before a pixel is decoded."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bytes: int = 10_000_000
     max_pixels: int = 50_000_000
@@ -27,7 +27,7 @@ class ImageLimits(BaseModel):
 class QualityLimits(BaseModel):
     """The least a face must be to be enrolled. Units as in `app.types.Quality`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_face_size: float = 40.0
     min_detection_score: float = 0.6

@@ -212,7 +212,7 @@ class Sync:
         self._snapshot_of(follower).unlink(missing_ok=True)
 
     async def _reach(self, follower: Follower, revision: int, deadline: float) -> None:
-        """Wait until the index has `revision`. What is begun for it goes on if the caller leaves."""
+        """Wait until the index has `revision`; what is begun for that goes on without us."""
         give_up = monotonic() + deadline
         if follower.position is None or follower.revision < revision:
             catching_up = asyncio.create_task(self._catch_up(follower))

@@ -270,7 +270,12 @@ async def measure(url: str, data: Path, concurrency: int) -> dict[str, Any]:
     images = data / "lfw" / "images"
     collection = f"bench-{uuid4().hex[:12]}"
     limits = httpx.Limits(max_connections=concurrency)
-    load = os.getloadavg()
+    # As it was before the run: a checkout may move on while it lasts.
+    began = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": {**machine(), "load_average": [round(each, 2) for each in os.getloadavg()]},
+    }
     async with httpx.AsyncClient(
         base_url=url, timeout=120, limits=limits, trust_env=False
     ) as client:
@@ -287,7 +292,7 @@ async def measure(url: str, data: Path, concurrency: int) -> dict[str, Any]:
             await client.delete(f"/collections/{collection}")
     return {
         "benchmark": "identify",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        **began,
         "data": "LFW, open-set lists",
         "pack": {
             name: model[name]
@@ -295,8 +300,6 @@ async def measure(url: str, data: Path, concurrency: int) -> dict[str, Any]:
         },
         "providers": model["providers"],
         "calibrated": model["calibration"] is not None,
-        "commit": commit(),
-        "machine": {**machine(), "load_average_before": [round(each, 2) for each in load]},
         "concurrency": concurrency,
         "enrolment": {
             "persons_listed": len(lists.enrol),

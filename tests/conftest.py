@@ -12,6 +12,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from hypothesis import settings
 
 from app import logs
 from app.store import migrate
@@ -21,6 +22,10 @@ from tests.service import Service
 from tests.tiny_pack import write_tiny_pack
 
 TEMPLATE = "rollcall_template"
+
+# A busy machine is no fault of the code under test.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 logs.configure("error")
 
 

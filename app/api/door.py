@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import stages
 from app.api.metrics import Requests
-from app.api.problems import fault, problem
+from app.api.problems import BodyTooLarge, answer, fault
 
 log = structlog.get_logger()
 
@@ -61,19 +61,15 @@ class Door:
         except _TooLarge:
             await self._refuse(visit, scope, receive)
         except Exception as error:  # the last net: whatever it is, the caller hears 500
-            answer = fault(Request(scope), error)
+            response = fault(Request(scope), error)
             if not visit.begun:
-                await answer(scope, receive, visit.send)
+                await response(scope, receive, visit.send)
 
     async def _refuse(self, visit: "_Visit", scope: Scope, receive: Receive) -> None:
-        answer = problem(
-            Request(scope),
-            413,
-            "body_too_large",
-            f"The body may have {self._max_body:,} bytes. Send fewer or smaller images.",
-            headers={"Connection": "close"},
+        error = BodyTooLarge(
+            f"The body may have {self._max_body:,} bytes. Send fewer or smaller images."
         )
-        await answer(scope, receive, visit.send)
+        await answer(Request(scope), error)(scope, receive, visit.send)
 
     def _write_down(self, visit: "_Visit", scope: Scope, request_id: str) -> None:
         seconds = perf_counter() - visit.began
@@ -140,14 +136,15 @@ async def _while_here(app: ASGIApp, scope: Scope, receive: Receive, visit: _Visi
 
     work = asyncio.ensure_future(app(scope, inbox.get, visit.send))
     pumping = asyncio.ensure_future(pump())
-    pumping.add_done_callback(lambda done: _fail(work, done))
+    # A body that grew too large ends the work that was reading it.
+    pumping.add_done_callback(lambda done: _fault_of(done) and work.cancel())
     try:
         await work
     except asyncio.CancelledError:
-        if pumping.done() and not pumping.cancelled() and pumping.exception():
-            raise pumping.exception() from None  # type: ignore[misc]
+        fault_of_body = _fault_of(pumping)
+        if fault_of_body is not None:
+            raise fault_of_body from None
         if not left:
-            work.cancel()
             raise
     finally:
         pumping.cancel()
@@ -156,10 +153,8 @@ async def _while_here(app: ASGIApp, scope: Scope, receive: Receive, visit: _Visi
     return left
 
 
-def _fail(work: "asyncio.Future[None]", pumping: "asyncio.Task[None]") -> None:
-    """A body that grew too large ends the work that was reading it."""
-    if not pumping.cancelled() and pumping.exception() is not None:
-        work.cancel()
+def _fault_of(pumping: "asyncio.Future[None]") -> BaseException | None:
+    return pumping.exception() if pumping.done() and not pumping.cancelled() else None
 
 
 def _capped(receive: Receive, most: int) -> Receive:

@@ -26,6 +26,13 @@ log = structlog.get_logger()
 
 MEDIA_TYPE: Final = "application/problem+json"
 
+
+class BodyTooLarge(BadRequest):
+    """More bytes than any valid request has."""
+
+    code = "body_too_large"
+
+
 STATUS: Final[Mapping[type[RollcallError], int]] = {
     BadRequest: 422,
     ImageRefused: 422,
@@ -34,6 +41,7 @@ STATUS: Final[Mapping[type[RollcallError], int]] = {
     NotFound: 404,
     Conflict: 409,
     KeyReused: 422,
+    BodyTooLarge: 413,
     Unavailable: 503,
 }
 
@@ -56,10 +64,6 @@ class Problem(BaseModel):
     request_id: str
     image: str | None = Field(None, description="the image meant, where it is one of several")
     errors: list[InvalidField] | None = None
-
-
-class BodyTooLarge(RollcallError):
-    code = "body_too_large"
 
 
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
@@ -98,6 +102,12 @@ def problem(
     return JSONResponse({**body, **extra}, status, {**(headers or {})}, media_type=MEDIA_TYPE)
 
 
+def answer(request: Request, error: RollcallError) -> JSONResponse:
+    """The answer to an error of ours."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return problem(request, status_of(error), error.code, error.detail, error.facts, headers)
+
+
 def invalid(errors: Sequence[Any]) -> list[dict[str, str]]:
     """Pydantic's findings by field; never with the input, which may be an image or a name."""
     return [
@@ -126,8 +136,7 @@ def install(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RollcallError)  # noqa: S101 (what it is registered for)
-        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-        return problem(request, status_of(error), error.code, error.detail, error.facts, headers)
+        return answer(request, error)
 
     async def malformed(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError | ValidationError)  # noqa: S101

@@ -4,7 +4,6 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from PIL import Image
 
 from app.settings import ImageLimits
@@ -14,10 +13,6 @@ from app.vision.detect import Detector, open_detector
 from app.vision.pack import Pack, read_pack
 
 LIMITS = ImageLimits()
-
-# A busy machine is no fault of the code under test.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
