@@ -41,7 +41,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
-            print(f"Rollcall {__version__} serves http://{host}:{port} (try /docs)", flush=True)
+            name = f"[{host}]" if ":" in host else host
+            print(f"Rollcall {__version__} serves http://{name}:{port} (try /docs)", flush=True)
 
 
 async def serve(settings: Settings) -> None:

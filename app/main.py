@@ -32,7 +32,7 @@ from app.settings import Settings
 from app.store import migrate
 from app.store.database import Database
 from app.store.embedded import EmbeddedPostgres, owning
-from app.store.errors import DatabaseUnavailable
+from app.store.errors import DatabaseRefuses, DatabaseUnavailable
 from app.sync import Sync
 from app.usecases.rooms import Rooms
 from app.vision.faces import Vision, open_vision
@@ -173,6 +173,8 @@ async def _await_schema(settings: Settings, database: Database) -> None:
     while True:
         try:
             return await step(database)
+        except DatabaseRefuses as refusal:
+            raise CannotStart(f"{refusal.detail} Check ROLLCALL_DATABASE_URL.") from None
         except DatabaseUnavailable as error:
             if asyncio.get_running_loop().time() >= give_up:
                 raise CannotStart(

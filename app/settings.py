@@ -92,7 +92,7 @@ class Settings(BaseSettings):
         1e-2, gt=0, lt=1, description="identify: the FPIR aimed at when the caller names nothing"
     )
     default_threshold: float = Field(
-        0.5, ge=-1, le=1, description="used when the pack has no calibration"
+        0.4, ge=-1, le=1, description="used when the pack has no calibration"
     )
 
     snapshot_interval: float = Field(60.0, gt=0, description="seconds between index snapshots")
@@ -101,7 +101,9 @@ class Settings(BaseSettings):
         100_000, ge=100, description="changes kept a collection; a follower further behind reloads"
     )
     idempotency_hours: float = Field(24.0, gt=0, description="how long an answer can be replayed")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least that is logged"
+    )
 
     @field_validator("database_url")
     @classmethod

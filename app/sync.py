@@ -22,7 +22,12 @@ import structlog
 from app.errors import NotFound, Unavailable
 from app.gallery.index import Change, Diverged, Gallery, OutOfOrder, State
 from app.gallery.search import Searcher
-from app.gallery.snapshot import SnapshotUnusable, read_snapshot, write_snapshot
+from app.gallery.snapshot import (
+    SnapshotUnusable,
+    read_snapshot,
+    remove_snapshot,
+    write_snapshot,
+)
 from app.store import collections, history, idempotency
 from app.store.collections import Collection
 from app.store.database import CHANNEL, Database
@@ -209,7 +214,7 @@ class Sync:
             self._by_name = {
                 name: each for name, each in self._by_name.items() if each is not follower
             }
-        self._snapshot_of(follower).unlink(missing_ok=True)
+        remove_snapshot(self._snapshot_of(follower))
 
     async def _reach(self, follower: Follower, revision: int, deadline: float) -> None:
         """Wait until the index has `revision`; what is begun for that goes on without us."""
@@ -241,6 +246,8 @@ class Sync:
             self._wake.clear()
             try:
                 await self._look_at_all()
+                if not self.loaded:
+                    self._remove_strangers()
                 self.loaded = True
             except DatabaseUnavailable:
                 log.warning("sync.database_unavailable")
@@ -251,6 +258,12 @@ class Sync:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_interval):
                     await self._wake.wait()
+
+    def _remove_strangers(self) -> None:
+        """Snapshots of collections that were erased while this process was not there to see."""
+        known = {self._snapshot_of(follower) for follower in self.followers}
+        for path in set(self._snapshots.glob("*.snapshot")) - known:
+            remove_snapshot(path)
 
     async def _look_at_all(self) -> None:
         async with self._database.transaction() as connection:
@@ -364,7 +377,7 @@ class Sync:
     async def _apply(self, follower: Follower, change: history.LoggedChange) -> None:
         if len(change.removed):
             # What was erased must not lie in a file either; the next snapshot is without it.
-            self._snapshot_of(follower).unlink(missing_ok=True)
+            remove_snapshot(self._snapshot_of(follower))
             follower.saved = None
         if follower.gallery is not None:
             await asyncio.to_thread(
@@ -405,6 +418,8 @@ class Sync:
                     log.warning("sync.snapshot_not_written", error=type(error).__name__)
                 else:
                     follower.saved = follower.position
+                if self._by_id.get(follower.collection_id) is not follower:
+                    remove_snapshot(self._snapshot_of(follower))  # erased while it was written
 
     async def _sweep(self) -> None:
         while True:

@@ -1,14 +1,12 @@
 """Bodies in two dresses, multipart/form-data with files or JSON with base64; one model for both."""
 
-import base64
-import binascii
 import json
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import Annotated, Any, Final, TypeVar, get_origin
+from typing import Any, Final, TypeVar, get_origin
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict
 from python_multipart.exceptions import MultipartParseError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -23,43 +21,6 @@ class BodyInvalid(BadRequest):
     """The body is in neither of the forms that are taken."""
 
     code = "invalid_request"
-
-
-def _image(value: Any) -> Any:
-    """Bytes as they came in a form, or base64 (a data: URL too) as it came in JSON."""
-    if not isinstance(value, str):
-        return value
-    encoded = value.partition(",")[2] if value.startswith("data:") else value
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        raise ValueError("send the image as a file of a form, or as base64 in JSON") from None
-
-
-def _object(value: Any) -> Any:
-    """A JSON object that came as text in a form field."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError:
-        raise ValueError("must be a JSON object") from None
-
-
-ImageBytes = Annotated[
-    bytes,
-    BeforeValidator(_image),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "contentEncoding": "base64",
-            "contentMediaType": "image/*",
-            "description": "JPEG, PNG or WebP",
-        }
-    ),
-]
-
-JsonObject = Annotated[dict[str, Any], BeforeValidator(_object)]
 
 
 class Ask(BaseModel):
@@ -164,13 +125,3 @@ def _as_files(schema: Any) -> None:
     elif isinstance(schema, list):
         for value in schema:
             _as_files(value)
-
-
-Name = Annotated[str, Field(min_length=1, max_length=500)]
-CollectionName = Annotated[
-    str,
-    Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="letters, digits, '.', '_' and '-', at most 64",
-    ),
-]

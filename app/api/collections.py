@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 
 from app.api import schemas
-from app.api.body import Ask, CollectionName
-from app.api.deps import Cursor, House, Limit, RequestId, cursor_number
+from app.api.body import Ask, body_of, documented
+from app.api.deps import House, Limit, RequestId, cursor_number
+from app.api.fields import CollectionName, Cursor, Name
 from app.store.collections import Census
 from app.usecases import browse
 from app.usecases.erase import erase_collection
@@ -20,15 +21,24 @@ class CollectionAsk(Ask):
     name: CollectionName
 
 
-@router.post("", status_code=201, summary="Make an empty collection")
-async def post(ask: CollectionAsk, house: House, request_id: RequestId) -> schemas.CollectionAnswer:
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=documented(CollectionAsk),
+    summary="Make an empty collection",
+)
+async def post(
+    ask: Annotated[CollectionAsk, Depends(body_of(CollectionAsk))],
+    house: House,
+    request_id: RequestId,
+) -> schemas.CollectionAnswer:
     """POST /enroll makes a collection at its first use too."""
     return _answer(await browse.make_collection(house, ask.name), request_id)
 
 
 @router.get("", summary="List the collections")
 async def get_all(
-    house: House, request_id: RequestId, cursor: Cursor = "", limit: Limit = 100
+    house: House, request_id: RequestId, cursor: Annotated[Cursor, Query()] = "", limit: Limit = 100
 ) -> schemas.CollectionPage:
     """By name, in pages."""
     found = await browse.collection_page(house, cursor, limit + 1)
@@ -55,11 +65,11 @@ async def get_persons(
     name: InPath,
     house: House,
     request_id: RequestId,
-    cursor: Cursor = "",
+    cursor: Annotated[Cursor, Query()] = "",
     limit: Limit = 100,
-    external_id: Annotated[str | None, Query(max_length=500)] = None,
+    external_id: Annotated[Name | None, Query()] = None,
     person_name: Annotated[
-        str | None, Query(alias="name", max_length=500, description="a part of the name")
+        Name | None, Query(alias="name", description="a part of the name")
     ] = None,
 ) -> schemas.PersonPage:
     """In order of enrolment, in pages."""

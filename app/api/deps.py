@@ -21,12 +21,11 @@ def cursor_number(cursor: str) -> int:
     """The sequence that a cursor stands for; nothing stands for the beginning."""
     if not cursor:
         return 0
-    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
+    if not cursor.isdecimal() or len(cursor) > 18:
         raise BodyInvalid("cursor: send the next_cursor of the page before, unchanged.")
     return int(cursor)
 
 
 House = Annotated[Rooms, Depends(rooms)]
 RequestId = Annotated[str, Depends(request_id)]
-Cursor = Annotated[str, Query(max_length=200, description="next_cursor of the page before")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="most entries of a page")]

@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from app.api import schemas
-from app.api.body import Ask, ImageBytes, body_of, documented
+from app.api.body import Ask, body_of, documented
 from app.api.deps import House, RequestId
+from app.api.fields import ImageBytes
 from app.usecases.detect import detect
 
 router = APIRouter(tags=["faces"])

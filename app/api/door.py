@@ -69,7 +69,10 @@ class Door:
         error = BodyTooLarge(
             f"The body may have {self._max_body:,} bytes. Send fewer or smaller images."
         )
-        await answer(Request(scope), error)(scope, receive, visit.send)
+        response = answer(Request(scope), error)
+        # Else the rest of the body would be read after all, to find the next request.
+        response.headers["Connection"] = "close"
+        await response(scope, receive, visit.send)
 
     def _write_down(self, visit: "_Visit", scope: Scope, request_id: str) -> None:
         seconds = perf_counter() - visit.began

@@ -7,18 +7,9 @@ from fastapi import APIRouter, Depends, Header
 from pydantic import Field, model_validator
 
 from app.api import schemas
-from app.api.body import (
-    Ask,
-    BodyInvalid,
-    CollectionName,
-    ImageBytes,
-    JsonObject,
-    Name,
-    body_of,
-    documented,
-    fingerprint,
-)
+from app.api.body import Ask, BodyInvalid, body_of, documented, fingerprint
 from app.api.deps import House, RequestId
+from app.api.fields import CollectionName, ImageBytes, JsonObject, Name
 from app.store.idempotency import Reservation
 from app.store.persons import NewPerson
 from app.usecases.enroll import Enrolled, Enrolment, enroll

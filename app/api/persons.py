@@ -1,14 +1,15 @@
 """/persons and /faces"""
 
-from typing import Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from app.api import schemas
-from app.api.body import Ask, Name
+from app.api.body import Ask, body_of, documented
 from app.api.deps import House, RequestId
+from app.api.fields import JsonObject, Name
 from app.types import Person
 from app.usecases import browse
 from app.usecases.erase import erase_face, erase_person
@@ -21,7 +22,7 @@ class PersonPatch(Ask):
 
     name: Name | None = None
     external_id: Name | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict, description="replaces the old object")
+    metadata: JsonObject = Field(default_factory=dict, description="replaces the old object")
 
 
 @router.get("/persons/{person_id}", summary="One person")
@@ -29,9 +30,16 @@ async def get(person_id: UUID, house: House, request_id: RequestId) -> schemas.P
     return _answer(await browse.person(house, person_id), request_id)
 
 
-@router.patch("/persons/{person_id}", summary="Change name, external_id or metadata")
+@router.patch(
+    "/persons/{person_id}",
+    openapi_extra=documented(PersonPatch),
+    summary="Change name, external_id or metadata",
+)
 async def patch(
-    person_id: UUID, ask: PersonPatch, house: House, request_id: RequestId
+    person_id: UUID,
+    ask: Annotated[PersonPatch, Depends(body_of(PersonPatch))],
+    house: House,
+    request_id: RequestId,
 ) -> schemas.PersonAnswer:
     values = ask.model_dump(exclude_unset=True)
     return _answer(await browse.edit_person(house, person_id, values), request_id)

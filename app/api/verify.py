@@ -7,8 +7,9 @@ from fastapi import APIRouter, Depends
 from pydantic import Field, model_validator
 
 from app.api import schemas
-from app.api.body import Ask, CollectionName, ImageBytes, body_of, documented
+from app.api.body import Ask, body_of, documented
 from app.api.deps import House, RequestId
+from app.api.fields import CollectionName, ImageBytes
 from app.usecases.verify import Aim, verify_images, verify_person
 
 router = APIRouter(tags=["faces"])

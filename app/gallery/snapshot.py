@@ -46,6 +46,13 @@ class Snapshot:
     gallery: Gallery
 
 
+def remove_snapshot(path: Path) -> None:
+    """Remove the snapshot and every unfinished one beside it; none is left for what was erased."""
+    path.unlink(missing_ok=True)
+    for partial in path.parent.glob(glob.escape(_prefix(path)) + "*"):
+        partial.unlink(missing_ok=True)
+
+
 def write_snapshot(path: Path, state: State, *, collection: str, model: str) -> None:
     """Replace `path` by a snapshot of `state`, whole or not at all, readable by the owner only.
 

@@ -8,11 +8,11 @@ from typing import Final
 import asyncpg
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.store.errors import DatabaseUnavailable
+from app.store.errors import DatabaseRefuses, DatabaseUnavailable
 
 CHANNEL: Final = "rollcall_changes"
 
@@ -24,6 +24,7 @@ PATIENCE: Final = 2.5
 # insufficient resources, operator intervention (also a statement timeout), system error.
 _AWAY: Final = ("08", "53", "57", "58")
 _LOCK_TIMEOUT: Final = "55P03"
+_REFUSED: Final = ("28", "3D")
 
 
 class Database:
@@ -84,29 +85,33 @@ class Database:
 
 @asynccontextmanager
 async def reaching() -> AsyncIterator[None]:
-    """Turn what a lost, slow or stopping server raises into DatabaseUnavailable."""
+    """Turn what a lost, slow, stopping or refusing server raises into DatabaseUnavailable."""
     try:
         yield
-    except (OperationalError, InterfaceError, DBAPIError) as error:
-        if not _away(error):
+    except DBAPIError as error:
+        fault = _fault(error.orig, lost=error.connection_invalidated)
+        if fault is None:
             raise
-        raise _unavailable() from error
-    except (PoolTimeout, TimeoutError, OSError, asyncpg.PostgresConnectionError) as error:
-        raise _unavailable() from error
-    except asyncpg.PostgresError as error:
-        if not (error.sqlstate or "").startswith(_AWAY):
+        raise fault from error
+    except (
+        PoolTimeout,
+        TimeoutError,
+        OSError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+    ) as error:
+        fault = _fault(error, lost=not isinstance(error, asyncpg.PostgresError))
+        if fault is None:
             raise
-        raise _unavailable() from error
-    except asyncpg.InterfaceError as error:
-        raise _unavailable() from error
+        raise fault from error
 
 
-def _away(error: DBAPIError) -> bool:
-    state = getattr(error.orig, "sqlstate", None)
-    if error.connection_invalidated or isinstance(error.orig, OSError):
-        return True
-    return isinstance(state, str) and (state.startswith(_AWAY) or state == _LOCK_TIMEOUT)
-
-
-def _unavailable() -> DatabaseUnavailable:
-    return DatabaseUnavailable("The database does not answer. Nothing was changed; try again.")
+def _fault(error: BaseException | None, *, lost: bool) -> DatabaseUnavailable | None:
+    """What an error of the driver means for us; None where it speaks of the statement."""
+    state = str(getattr(error, "sqlstate", None) or "")
+    if state.startswith(_REFUSED):
+        return DatabaseRefuses("The database refuses the service's role, password or name.")
+    if lost or isinstance(error, OSError) or state.startswith(_AWAY) or state == _LOCK_TIMEOUT:
+        # Where the connection broke in a commit it may have happened, so nothing is promised.
+        return DatabaseUnavailable("The database does not answer. Try again in a moment.")
+    return None

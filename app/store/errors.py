@@ -10,6 +10,10 @@ class DatabaseUnavailable(Unavailable):
     retry_after = 2
 
 
+class DatabaseRefuses(DatabaseUnavailable):
+    """PostgreSQL answers, but not to us: wrong role, password or database name."""
+
+
 class CollectionNotFound(NotFound):
     code = "collection_not_found"
 

@@ -62,15 +62,15 @@ class FpirLaw(_Part):
     measured: list[Any] = Field(default_factory=list)
 
     def at(self, fpir: float, size: int) -> float:
-        """The similarity that a share `fpir` of non-mated searches among `size` persons reaches.
+        """The similarity that a share `fpir` of non-mated searches among `size` templates reaches.
 
         Galleries below the smallest that was measured are treated as that one: the threshold is
         then a little high, never too low.
         """
-        people = max(size, self.sizes[0], 1)
+        templates = max(size, self.sizes[0], 1)
         return (
             self.location
-            + self.size_slope * math.log(people)
+            + self.size_slope * math.log(templates)
             - self.rate_slope * math.log(-math.log1p(-fpir))
         )
 
@@ -149,7 +149,7 @@ class Calibration(_Part):
     def threshold_for_fpir(self, target: float, gallery_size: int) -> float:
         """The similarity that a share `target` of non-mated searches of the gallery reaches.
 
-        `gallery_size` counts persons. Raises TargetUnsupported for rates and sizes further out
+        `gallery_size` counts templates. Raises TargetUnsupported for rates and sizes further out
         than what was measured can be stretched.
         """
         law = self.fpir
@@ -163,7 +163,7 @@ class Calibration(_Part):
             )
         if gallery_size > law.max_size:
             raise TargetUnsupported(
-                f"This calibration supports target_fpir for up to {law.max_size:,} persons, the "
+                f"This calibration supports target_fpir for up to {law.max_size:,} templates, the "
                 f"collection has {gallery_size:,}: give a threshold.",
                 max_size=law.max_size,
             )

@@ -1,5 +1,6 @@
 """Collections, persons and faces: made, listed, edited and erased."""
 
+import json
 from typing import Any
 
 import httpx
@@ -94,6 +95,46 @@ def test_a_person_is_edited_field_by_field(
     assert (taken.status_code, taken.json()["code"]) == (409, "external_id_taken")
     assert client.patch(path, json={"nmae": "x"}).status_code == 422
     assert client.patch(path, json={"metadata": None}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        '{"name": "a\\u0000b"}',
+        '{"name": "\\ud800"}',
+        '{"metadata": {"a": "\\u0000"}}',
+        '{"metadata": {"\\ud800": 1}}',
+        '{"metadata": {"a": NaN}}',
+        '{"metadata": {"a": ' + "[" * 800 + "]" * 800 + "}}",
+        "[" * 100_000,
+        "{",
+        '{"metadata": {"a": 1e999}}',
+        '{"metadata": {"a": "' + "x" * 70_000 + '"}}',
+    ],
+    ids=lambda text: text[:28],
+)
+def test_text_that_cannot_be_stored_is_refused(
+    client: httpx.Client, collection: str, hanks: bytes, patch: str
+) -> None:
+    person = enroll(client, collection, hanks, name="Tom")["person"]
+    answer = client.patch(
+        f"/persons/{person['id']}", content=patch, headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert client.get(f"/persons/{person['id']}").json()["name"] == "Tom"
+    query = {"name": "a\0b"}
+    assert client.get(f"/collections/{collection}/persons", params=query).status_code == 422
+    assert client.get("/collections", params={"cursor": "\0"}).status_code == 422
+
+
+def test_text_that_only_looks_odd_is_stored_as_it_is(
+    client: httpx.Client, collection: str, hanks: bytes
+) -> None:
+    odd = {"a": r"\u0000 \x00", "<img onerror=x>": "\u202eabc", "n": [1.5, None, True, "🙂"]}
+    person = enroll(client, collection, hanks, name="Ünï 🙂 \u202e", metadata=json.dumps(odd))[
+        "person"
+    ]
+    assert client.get(f"/persons/{person['id']}").json()["metadata"] == odd
 
 
 def test_an_erased_person_is_gone_everywhere(

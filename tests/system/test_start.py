@@ -120,12 +120,15 @@ def test_an_erased_person_leaves_the_snapshot(
             },
             "PostgreSQL did not answer",
         ),
+        ({"ROLLCALL_DATABASE_URL": "no-such-database"}, "Check ROLLCALL_DATABASE_URL"),
     ],
     ids=lambda value: "" if isinstance(value, dict) else value,
 )
 def test_a_wrong_installation_is_refused_by_name(
-    tiny_pack: Path, tmp_path: Path, settings: dict[str, str], said: str
+    tiny_pack: Path, postgres: str, tmp_path: Path, settings: dict[str, str], said: str
 ) -> None:
+    if settings.get("ROLLCALL_DATABASE_URL") == "no-such-database":
+        settings = {"ROLLCALL_DATABASE_URL": postgres.format("no_such_database")}
     base = {
         "ROLLCALL_PACK": str(tiny_pack),
         "ROLLCALL_DATA_DIR": str(tmp_path / "data"),

@@ -97,7 +97,7 @@ def test_a_gallery_smaller_than_measured_is_treated_as_the_smallest_measured(
 def test_an_fpir_or_a_size_beyond_the_counts_is_refused(calibration: Calibration) -> None:
     with pytest.raises(TargetUnsupported, match=r"between 0.003 and 0.5"):
         calibration.threshold_for_fpir(0.001, 100)
-    with pytest.raises(TargetUnsupported, match="10,000 persons"):
+    with pytest.raises(TargetUnsupported, match="10,000 templates"):
         calibration.threshold_for_fpir(0.01, 10_001)
 
 

@@ -1,0 +1,103 @@
+"""The fields that requests are made of, each checked once and here."""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+_MOST_METADATA: Final = 65_536
+_DEEPEST_METADATA: Final = 32
+
+
+def _image(value: Any) -> Any:
+    """Bytes as they came in a form, or base64 (a data: URL too) as it came in JSON."""
+    if not isinstance(value, str):
+        return value
+    encoded = value.partition(",")[2] if value.startswith("data:") else value
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("send the image as a file of a form, or as base64 in JSON") from None
+
+
+def _object(value: Any) -> Any:
+    """A JSON object that came as text in a form field."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (json.JSONDecodeError, RecursionError):
+        raise ValueError("must be a JSON object") from None
+
+
+def _storable(text: str) -> str:
+    """Text that PostgreSQL can hold: no NUL, and no half of a surrogate pair."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must be valid Unicode without the NUL character")
+    return text
+
+
+def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
+    """Metadata that PostgreSQL can hold, and that nobody mistakes for a file store."""
+    for text in _texts(value):
+        _storable(text)
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    except ValueError:
+        raise ValueError("must be JSON, which has neither NaN nor Infinity") from None
+    if size > _MOST_METADATA:
+        raise ValueError(f"may have {_MOST_METADATA:,} characters of JSON")
+    return value
+
+
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+    """Every string inside, keys too."""
+    if depth > _DEEPEST_METADATA:
+        raise ValueError(f"may be nested {_DEEPEST_METADATA} deep")
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from _texts(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, depth + 1)
+
+
+ImageBytes = Annotated[
+    bytes,
+    BeforeValidator(_image),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "contentEncoding": "base64",
+            "contentMediaType": "image/*",
+            "description": "JPEG, PNG or WebP",
+        }
+    ),
+]
+
+JsonObject = Annotated[dict[str, Any], BeforeValidator(_object), AfterValidator(_storable_object)]
+
+Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
+
+CollectionName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="letters, digits, '.', '_' and '-', at most 64",
+    ),
+]
+
+# Opaque to callers. Every cursor we give is a collection's name or a number, and so begins alike.
+Cursor = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$",
+        description="next_cursor of the page before",
+    ),
+]
