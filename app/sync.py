@@ -11,6 +11,7 @@ import contextlib
 import queue
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -37,6 +38,8 @@ from app.types import Candidate, Floats, Position, Rows
 log = structlog.get_logger()
 
 _SWEEP_SECONDS: Final = 60.0
+# What one round of looking at every collection may take on a busy machine.
+_ROUND_SECONDS: Final = 2.0
 
 
 class IndexBehind(Unavailable):
@@ -121,6 +124,7 @@ class Sync:
         self._tasks: list[asyncio.Task[None]] = []
         self._errands: set[asyncio.Task[None]] = set()
         self.loaded = False
+        self._heard_of = -inf
 
     # -- its life ---------------------------------------------------------------------------
 
@@ -137,6 +141,11 @@ class Sync:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._save_all()
         await self.searcher.close()
+
+    @property
+    def in_touch(self) -> bool:
+        """Whether PostgreSQL answered lately."""
+        return monotonic() - self._heard_of < 2 * self._poll_interval + _ROUND_SECONDS
 
     @property
     def followers(self) -> Sequence[Follower]:
@@ -249,6 +258,7 @@ class Sync:
                 if not self.loaded:
                     self._remove_strangers()
                 self.loaded = True
+                self._heard_of = monotonic()
             except DatabaseUnavailable:
                 log.warning("sync.database_unavailable")
             except asyncio.CancelledError:

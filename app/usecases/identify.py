@@ -14,8 +14,10 @@ from app.usecases.rooms import Rooms
 from app.usecases.thresholds import Threshold, for_identify
 from app.vision.errors import FaceNotFound
 
-# Names are worth waiting for, but not for long: the index can say who it is without them.
-_NAMES_PATIENCE: Final = 1.0
+# The index can say who it is without names. A busy machine is worth waiting for, a database that
+# nobody has heard of lately is not.
+_PATIENCE: Final = 5.0
+_PATIENCE_OUT_OF_TOUCH: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,10 @@ async def _persons(rooms: Rooms, ids: set[UUID]) -> Mapping[UUID, Person] | None
     """The persons behind the candidates; None when PostgreSQL does not answer."""
     if not ids:
         return {}
+    patience = _PATIENCE if rooms.sync.in_touch else _PATIENCE_OUT_OF_TOUCH
     with current()("persons"):
         try:
-            async with rooms.database.transaction(_NAMES_PATIENCE) as connection:
+            async with rooms.database.transaction(patience) as connection:
                 return await persons.many(connection, list(ids))
         except DatabaseUnavailable:
             return None

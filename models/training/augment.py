@@ -25,21 +25,22 @@ def normalise(crops: Pixels) -> Tensor:
     return torch.from_numpy((crops.astype(np.float32) - 127.5) / 127.5).permute(0, 3, 1, 2)
 
 
-def random_view(picture: Pixels, random: np.random.Generator) -> Pixels:
+def random_view(picture: Pixels, random: np.random.Generator, *, gentle: bool = False) -> Pixels:
     """An augmented crop uint8 [112, 112, 3] of a picture uint8 [160, 160, 3].
 
-    The wider picture lets shifts, turns and zooms see real pixels instead of a border.
+    The wider picture lets shifts, turns and zooms see real pixels instead of a border. A
+    ``gentle`` view is neither taken from afar nor covered.
     """
     view = _placed(picture, random)
     kind = random.random()
-    if kind < 0.2:
+    if kind < 0.2 and not gentle:
         view = _from_afar(view, random)
-    elif kind < 0.3:
+    elif 0.2 <= kind < 0.3:
         view = _out_of_focus(view, random)
     view = _lit(view, random)
     if random.random() < 0.1:
         view = _compressed(view, random)
-    if random.random() < 0.1:
+    if random.random() < 0.1 and not gentle:
         _occlude(view, random)
     return view
 

@@ -109,7 +109,10 @@ def manifest(
     """What ``pack.json`` says."""
     recipe = training["recipe"]
     commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.strip()
     return Manifest(
         format=1,

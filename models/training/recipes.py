@@ -1,6 +1,6 @@
 """Named sets of hyper-parameters. A recipe, a seed and a data fingerprint name a training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 
@@ -29,6 +29,7 @@ class Recipe:
     teacher_weight: float
     ema_decay: float
     validate_every: int  # epochs
+    gentle_from: float  # share of the run from which views are neither coarse nor covered
 
 
 STARTER: Final = Recipe(
@@ -49,6 +50,20 @@ STARTER: Final = Recipe(
     teacher_weight=8.0,
     ema_decay=0.999,
     validate_every=3,
+    gentle_from=1.0,
 )
 
-RECIPES: Final = {recipe.name: recipe for recipe in (STARTER,)}
+# Continues a checkpoint of STARTER, with the whole margin from the first step on.
+STARTER_2: Final = replace(
+    STARTER,
+    name="starter-2",
+    seed=2,
+    minutes=32,
+    learning_rate=0.04,
+    warm_up=0.02,
+    margin_start=-1.0,
+    margin_end=0.0,
+    gentle_from=0.67,
+)
+
+RECIPES: Final = {recipe.name: recipe for recipe in (STARTER, STARTER_2)}

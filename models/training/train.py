@@ -10,10 +10,11 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -71,13 +72,21 @@ def margin_at(recipe: Recipe, progress: float) -> float:
 
 
 def batches(
-    faces: Faces, order: NDArray[np.int64], size: int, random: np.random.Generator
+    faces: Faces,
+    order: NDArray[np.int64],
+    size: int,
+    random: np.random.Generator,
+    gentle: Callable[[], bool],
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """Row numbers and augmented crops; the next batch is made while the last one trains."""
+    """Row numbers and augmented crops; the next batch is made while the last one trains.
+
+    ``gentle`` is asked for every batch, see ``random_view``.
+    """
 
     def make(first: int) -> tuple[NDArray[np.int64], Tensor]:
-        rows = order[first : first + size]
-        return rows, normalise(np.stack([random_view(faces.pictures[row], random) for row in rows]))
+        rows, mild = order[first : first + size], gentle()
+        views = [random_view(faces.pictures[row], random, gentle=mild) for row in rows]
+        return rows, normalise(np.stack(views))
 
     firsts = range(0, len(order) - size + 1, size)
     with ThreadPoolExecutor(1) as pool:
@@ -119,14 +128,27 @@ def validate(student: nn.Module, val: dict[str, Faces]) -> dict[str, float]:
     for folder, faces in val.items():
         for kind, rows in zip(("z", "Pz"), embed(student, faces.crops()), strict=True):
             mated, non_mated = pair_scores(rows.numpy(), faces.labels)
-            figures[f"{folder} {kind}"] = tar_at_far(mated, non_mated, 1e-3).rate
+            figures[f"{folder} {kind}"] = round(tar_at_far(mated, non_mated, 1e-3).rate, 4)
     return figures
 
 
-class Training:
-    """What changes while training: student, head, their average and the optimizer."""
+def class_centres(student: nn.Module, faces: Faces) -> Tensor:
+    """Normalised mean embedding of each identity's crops: [identities, D]."""
+    embeddings, _ = embed(student, faces.crops())
+    sums = torch.zeros(len(faces.identities), embeddings.shape[1])
+    return F.normalize(sums.index_add(0, torch.from_numpy(faces.labels), embeddings))
 
-    def __init__(self, recipe: Recipe, faces: Faces, targets: Tensor) -> None:
+
+class Training:
+    """What changes while training: student, head, their average and the optimizer.
+
+    ``earlier``, a checkpoint, gives the student to start from; the head, which it lacks, then
+    starts at the centres of its classes.
+    """
+
+    def __init__(
+        self, recipe: Recipe, faces: Faces, targets: Tensor, earlier: dict[str, Any] | None = None
+    ) -> None:
         self.recipe = recipe
         self.faces = faces
         self.targets = targets
@@ -139,6 +161,11 @@ class Training:
             scale=recipe.scale,
             margin=0.0,
         )
+        self.phases: list[dict[str, Any]] = []
+        if earlier is not None:
+            self.phases = [*earlier["training"].get("phases", []), _phase(earlier["training"])]
+            self.student.load_state_dict(earlier["student"])
+            self.head.weight.data.copy_(class_centres(self.student, faces))
         blend = get_ema_multi_avg_fn(recipe.ema_decay)  # type: ignore[no-untyped-call, unused-ignore]
         self.average = AveragedModel(self.student, multi_avg_fn=blend)
         self.optimizer = optimizer_for(self.student, self.head, recipe)
@@ -175,7 +202,10 @@ class Training:
         self.student.train()
         order = random.permutation(len(self.labels))
         sums = np.zeros(3)
-        parts = batches(self.faces, order, self.recipe.batch, random)
+        parts = batches(
+            *(self.faces, order, self.recipe.batch, random),
+            gentle=lambda: self.progress >= self.recipe.gentle_from,
+        )
         for count, (rows, views) in enumerate(parts, start=1):
             if self.progress >= 1:
                 break
@@ -199,14 +229,26 @@ class Training:
             "epochs": round(self.seen / len(self.labels), 2),
             "minutes": round((time.monotonic() - self.start) / 60, 1),
             "validation": validation,
+            "phases": self.phases,
         }
         content = {"student": self.average.module.state_dict(), "training": training}
         torch.save(content, out / "checkpoint.pt")
         (out / "training.json").write_text(json.dumps(training, indent=2) + "\n")
 
 
-def train(recipe: Recipe, data: Path, teacher: Path, out: Path) -> None:
-    """Train for ``recipe.minutes``; write ``checkpoint.pt`` and ``training.json`` to ``out``."""
+def _phase(training: dict[str, Any]) -> dict[str, Any]:
+    """What a later training says of the one that it continues."""
+    said = {key: training[key] for key in ("epochs", "minutes", "validation")}
+    return {"recipe": training["recipe"]["name"], "seed": training["recipe"]["seed"], **said}
+
+
+def train(
+    recipe: Recipe, data: Path, teacher: Path, out: Path, start_from: Path | None = None
+) -> None:
+    """Train for ``recipe.minutes``; write ``checkpoint.pt`` and ``training.json`` to ``out``.
+
+    ``start_from`` is an earlier checkpoint to continue.
+    """
     # OpenCV's own threads would fight PyTorch's over few cores.
     cv2.setNumThreads(1)
     torch.manual_seed(recipe.seed)
@@ -215,7 +257,9 @@ def train(recipe: Recipe, data: Path, teacher: Path, out: Path) -> None:
     faces = load_faces(data, TRAIN_FOLDERS)
     val = {folder: load_faces(data, [folder]) for folder in VAL_FOLDERS}
     settling = faces.crops()[random.choice(len(faces.labels), 2048, replace=False)]
-    training = Training(recipe, faces, torch.from_numpy(_targets(teacher, faces, out)))
+    earlier = None if start_from is None else torch.load(start_from, weights_only=True)
+    targets = torch.from_numpy(_targets(teacher, faces, out))
+    training = Training(recipe, faces, targets, earlier)
     epochs = 0
     while training.progress < 1:
         training.epoch(random)
@@ -244,10 +288,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of aligned faces")
     parser.add_argument("--teacher", type=Path, required=True, help="ONNX file of the teacher")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="starter")
+    parser.add_argument("--start-from", type=Path, help="checkpoint.pt to continue")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train(RECIPES[arguments.recipe], arguments.data, arguments.teacher, arguments.out)
+    train(
+        RECIPES[arguments.recipe],
+        arguments.data,
+        arguments.teacher,
+        arguments.out,
+        arguments.start_from,
+    )
 
 
 if __name__ == "__main__":

@@ -41,18 +41,18 @@ class Writer(threading.Thread):
         self.stopped = False
 
     def run(self) -> None:
+        client = httpx.Client(timeout=30)
         while not self.stopped:
             key = uuid4().hex
             try:
-                answer = httpx.post(
+                answer = client.post(
                     f"{self.url}/enroll",
                     files={"images": self.image},
                     data={"on_duplicate": "allow", "external_id": key},
                     headers={"Idempotency-Key": key},
-                    timeout=30,
                 )
             except httpx.HTTPError:
-                time.sleep(0.02)
+                time.sleep(0.1)
                 continue
             if answer.status_code == 201:
                 self.answered.append(answer.json()["person"])
