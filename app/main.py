@@ -33,7 +33,7 @@ from app.store import migrate
 from app.store.database import Database
 from app.store.embedded import EmbeddedPostgres, owning
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
-from app.sync import Sync
+from app.sync.follow import Sync
 from app.usecases.rooms import Rooms
 from app.vision.faces import Vision, open_vision
 

@@ -67,11 +67,11 @@ class House(Collector):
             "Revisions that the index is behind PostgreSQL, as last seen",
             labels=["collection"],
         )
-        for follower in self._rooms.sync.followers:
-            state = follower.state
-            templates.add_metric([follower.name], 0 if state is None else state.size)
-            revision.add_metric([follower.name], max(0, follower.revision))
-            lag.add_metric([follower.name], max(0, follower.known - max(0, follower.revision)))
+        for index in self._rooms.sync.indexes:
+            state = index.state
+            templates.add_metric([index.name], 0 if state is None else state.size)
+            revision.add_metric([index.name], max(0, index.revision))
+            lag.add_metric([index.name], max(0, index.known - max(0, index.revision)))
         yield from (templates, revision, lag)
 
     def _queues(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:

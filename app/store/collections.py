@@ -83,6 +83,14 @@ async def find_by_id(connection: AsyncConnection, collection_id: UUID) -> Collec
     return None if row is None else read(row)
 
 
+async def get_by_id(connection: AsyncConnection, collection_id: UUID, name: str) -> Collection:
+    """The collection of that id, which was called `name`. Raises CollectionNotFound."""
+    found = await find_by_id(connection, collection_id)
+    if found is None:
+        raise missing(name)
+    return found
+
+
 async def get(connection: AsyncConnection, name: str) -> Collection:
     """Raises CollectionNotFound."""
     found = await find(connection, name)

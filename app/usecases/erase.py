@@ -43,5 +43,5 @@ async def erase_collection(rooms: Rooms, name: str) -> Erased:
     async with rooms.database.transaction() as connection:
         dropped = await collections.drop(connection, name)
         await changes.notify(connection, dropped.collection.id)
-    await rooms.sync.dropped(dropped.collection)
+    rooms.sync.dropped(dropped.collection)
     return Erased(name, dropped.persons, dropped.faces, None)

@@ -1,16 +1,20 @@
 """A request with an Idempotency-Key is done once; whoever repeats it gets the first answer."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from app.errors import Unavailable
+from app.errors import Overloaded, Unavailable
 from app.store import idempotency
 from app.store.idempotency import Reservation
 from app.usecases.rooms import Rooms
 
 Answer = Mapping[str, Any]
+
+# A lease outlives its work by this much: clocks of two machines, and the way to PostgreSQL.
+_GRACE: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +31,31 @@ async def once(
     """The answer of `work`, or the one that was given for this key before.
 
     `work` stores its answer with the reservation, in the transaction of its change. If it fails
-    the key is free again: only changes are remembered. Raises KeyReused, KeyInFlight.
+    the key is free again: only changes are remembered. A process that dies at it leaves a lease
+    that runs out. Raises KeyReused, KeyInFlight, and Overloaded at the deadline.
     """
+    deadline = rooms.settings.deadline
     if key is None:
-        return await work(None)
-    # Stages wait for the deadline at most, three of them and the transactions around.
-    lease = 3 * rooms.settings.deadline + 15.0
+        return await _in_time(work(None), deadline)
     async with rooms.database.transaction() as connection:
-        found = await idempotency.reserve(connection, key.value, key.fingerprint, lease)
+        found = await idempotency.reserve(
+            connection, key.value, key.fingerprint, lease=deadline + _GRACE
+        )
     if not isinstance(found, Reservation):
         return found
     try:
-        return await work(found)
+        return await _in_time(work(found), deadline)
     except BaseException:
         # Nothing is lost if this fails: the lease runs out.
         with contextlib.suppress(Unavailable):
             async with rooms.database.transaction() as connection:
                 await idempotency.release(connection, found)
         raise
+
+
+async def _in_time(work: Awaitable[Answer], deadline: float) -> Answer:
+    try:
+        async with asyncio.timeout(deadline):
+            return await work
+    except TimeoutError:
+        raise Overloaded(f"This was not done within {deadline:g} s. Try again.") from None

@@ -8,7 +8,7 @@ from app.batching import MicroBatcher
 from app.errors import Conflict
 from app.settings import Settings
 from app.store.database import Database
-from app.sync import Sync
+from app.sync.follow import Sync
 from app.vision.faces import Vision
 
 

@@ -19,6 +19,7 @@ from app.vision.pack import hash_file
 from models.training.augment import normalise
 from models.training.backbones.resnet_slim import ResNetSlim
 from models.training.data import VAL_FOLDERS, load_faces
+from models.training.train import phase
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ def manifest(
 ) -> Manifest:
     """What ``pack.json`` says."""
     recipe = training["recipe"]
+    phases = [*training.get("earlier", []), phase(training)]
     commit = subprocess.run(
         ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
         capture_output=True,
@@ -145,8 +147,9 @@ def manifest(
             "figures": {
                 "images": training["images"],
                 "identities": training["identities"],
-                "epochs": training["epochs"],
-                "minutes": training["minutes"],
+                "epochs": round(sum(part["epochs"] for part in phases), 2),
+                "minutes": round(sum(part["minutes"] for part in phases), 1),
+                "phases": phases,
                 "validation_tar_at_far_0.001": training["validation"],
             },
         },

@@ -139,6 +139,12 @@ def class_centres(student: nn.Module, faces: Faces) -> Tensor:
     return F.normalize(sums.index_add(0, torch.from_numpy(faces.labels), embeddings))
 
 
+def phase(training: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a checkpoint's ``training`` by the one that continues it."""
+    said = {key: training[key] for key in ("epochs", "minutes", "validation")}
+    return {"recipe": training["recipe"]["name"], "seed": training["recipe"]["seed"], **said}
+
+
 class Training:
     """What changes while training: student, head, their average and the optimizer.
 
@@ -161,9 +167,9 @@ class Training:
             scale=recipe.scale,
             margin=0.0,
         )
-        self.phases: list[dict[str, Any]] = []
+        self.earlier: list[dict[str, Any]] = []
         if earlier is not None:
-            self.phases = [*earlier["training"].get("phases", []), _phase(earlier["training"])]
+            self.earlier = [*earlier["training"].get("earlier", []), phase(earlier["training"])]
             self.student.load_state_dict(earlier["student"])
             self.head.weight.data.copy_(class_centres(self.student, faces))
         blend = get_ema_multi_avg_fn(recipe.ema_decay)  # type: ignore[no-untyped-call, unused-ignore]
@@ -229,17 +235,11 @@ class Training:
             "epochs": round(self.seen / len(self.labels), 2),
             "minutes": round((time.monotonic() - self.start) / 60, 1),
             "validation": validation,
-            "phases": self.phases,
+            "earlier": self.earlier,
         }
         content = {"student": self.average.module.state_dict(), "training": training}
         torch.save(content, out / "checkpoint.pt")
         (out / "training.json").write_text(json.dumps(training, indent=2) + "\n")
-
-
-def _phase(training: dict[str, Any]) -> dict[str, Any]:
-    """What a later training says of the one that it continues."""
-    said = {key: training[key] for key in ("epochs", "minutes", "validation")}
-    return {"recipe": training["recipe"]["name"], "seed": training["recipe"]["seed"], **said}
 
 
 def train(

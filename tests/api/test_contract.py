@@ -12,6 +12,7 @@ import app.__main__
 import app.packs  # noqa: F401 (both load every room, and with them every error)
 from app.api.problems import STATUS, status_of
 from app.errors import CannotStart, RollcallError
+from app.settings import Settings
 from tests.service import ROOT
 
 
@@ -138,3 +139,12 @@ def test_models_tell_licences_and_providers(client: httpx.Client) -> None:
 def test_no_module_of_the_service_imports_torch() -> None:
     for path in Path(ROOT / "app").rglob("*.py"):
         assert not re.search(r"^\s*(import|from) (torch|models)\b", path.read_text(), re.MULTILINE)
+
+
+def test_the_settings_page_is_what_the_settings_say() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        row = re.search(rf"^\| `ROLLCALL_{name.upper()}` \|.*$", page, re.MULTILINE)
+        assert row, name
+        assert field.description.replace("|", "\\|") in row[0], name

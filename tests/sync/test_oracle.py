@@ -28,7 +28,7 @@ from app.store import collections, history
 from app.store.change import changing, lock_or_make
 from app.store.database import Database
 from app.store.persons import NewPerson
-from app.sync import Sync
+from app.sync.follow import Sync
 from app.types import Box, Face, Floats, Quality
 
 DIMENSION = 8
@@ -163,8 +163,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
                 if politely:
                     await replica.stop()
                 else:
-                    for task in replica.sync._tasks:
-                        task.cancel()
+                    await replica.sync.halt()
                     await replica.database.close()
 
             self.runner.run(stop(self.replicas[which]))

@@ -1,0 +1,272 @@
+"""The follower of one process: every collection's index, woken by notifications and a poll."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from time import monotonic
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from app.errors import NotFound
+from app.gallery.index import State
+from app.gallery.search import Searcher
+from app.gallery.snapshot import remove_snapshot
+from app.store import collections, history, idempotency
+from app.store.collections import Collection
+from app.store.database import CHANNEL, Database
+from app.store.errors import DatabaseUnavailable
+from app.sync.index import CollectionIndex
+from app.types import Candidate, Floats
+
+log = structlog.get_logger()
+
+_SWEEP_SECONDS: Final = 60.0
+# What one round of looking at every collection may take on a busy machine.
+_ROUND_SECONDS: Final = 2.0
+_APPLY_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A collection at one revision, as a search sees it from first row to last."""
+
+    name: str
+    model: str | None
+    revision: int
+    state: State | None
+
+    @property
+    def size(self) -> int:
+        """Templates in the gallery."""
+        return 0 if self.state is None else self.state.size
+
+
+class Sync:
+    """The indexes of one process, kept equal to PostgreSQL, and the search over them."""
+
+    def __init__(
+        self,
+        database: Database,
+        searcher: Searcher,
+        *,
+        snapshots: Path,
+        snapshot_interval: float,
+        poll_interval: float,
+        changes_kept: int,
+        idempotency_hours: float,
+    ) -> None:
+        self.searcher = searcher
+        self.loaded = False
+        self._database = database
+        self._snapshots = snapshots
+        self._snapshot_interval = snapshot_interval
+        self._poll_interval = poll_interval
+        self._changes_kept = changes_kept
+        self._idempotency_hours = idempotency_hours
+        self._by_id: dict[UUID, CollectionIndex] = {}
+        self._by_name: Mapping[str, CollectionIndex] = {}
+        self._wake = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+        self._errands: set[asyncio.Task[None]] = set()
+        self._heard_of = -inf
+
+    # -- its life ---------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to follow. `loaded` tells when every collection has been loaded once."""
+        self._snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
+        loops = (self._follow, self._listen, self._save, self._sweep)
+        self._loops = [asyncio.create_task(loop(), name=loop.__name__) for loop in loops]
+
+    async def halt(self) -> None:
+        """Stop following; what is in memory stays as it is."""
+        tasks = [*self._loops, *self._errands]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Stop following, and leave snapshots for the next start."""
+        await self.halt()
+        for index in self.indexes:
+            await index.save()
+        await self.searcher.close()
+
+    @property
+    def in_touch(self) -> bool:
+        """Whether PostgreSQL answered lately."""
+        return monotonic() - self._heard_of < 2 * self._poll_interval + _ROUND_SECONDS
+
+    @property
+    def indexes(self) -> Sequence[CollectionIndex]:
+        """By name, for metrics and housekeeping."""
+        return [self._by_name[name] for name in sorted(self._by_name)]
+
+    # -- questions --------------------------------------------------------------------------
+
+    async def view(self, name: str, min_revision: int = 0, deadline: float = 5.0) -> View:
+        """The collection as this process has it, at `min_revision` or later.
+
+        Raises CollectionNotFound, IndexLoading, IndexBehind, and DatabaseUnavailable when a
+        collection is not known here and PostgreSQL cannot be asked for it.
+        """
+        index = self._by_name.get(name) or await self._discover(name)
+        await self._reach(index, min_revision, deadline)
+        state = index.state
+        revision = index.revision if state is None else state.position.revision
+        return View(index.name, index.model, revision, state)
+
+    async def search(
+        self, view: View, queries: Floats, top: int, floor: float = -1.0
+    ) -> list[list[Candidate]]:
+        """Candidates for each of `queries` (float32[Q, D]) at or above `floor`, best first."""
+        if view.state is None or view.state.size == 0:
+            return [[] for _ in range(len(queries))]
+        return await self.searcher.search(view.state, queries, top, floor)
+
+    async def applied(self, collection: Collection, revision: int) -> None:
+        """Wait until this process has a committed revision: you find what you enrolled, at once.
+
+        Raises IndexLoading, IndexBehind, DatabaseUnavailable.
+        """
+        index = self._by_id.get(collection.id) or await self._discover(collection.name)
+        await self._reach(index, revision, _APPLY_SECONDS)
+
+    def dropped(self, collection: Collection) -> None:
+        """Forget a collection that was erased, with its snapshot."""
+        index = self._by_id.get(collection.id)
+        if index is not None:
+            self._forget(index)
+
+    # -- following --------------------------------------------------------------------------
+
+    async def _reach(self, index: CollectionIndex, revision: int, deadline: float) -> None:
+        """Wait until an index has `revision`; what is begun for that goes on without us."""
+        if index.revision >= max(0, revision):
+            return
+        give_up = monotonic() + deadline
+        errand = asyncio.create_task(self._catch_up(index))
+        self._errands.add(errand)
+        errand.add_done_callback(self._errand_done)
+        done, _ = await asyncio.wait([errand], timeout=deadline)
+        if done:
+            await errand
+        await index.reached(revision, give_up)
+
+    def _errand_done(self, errand: "asyncio.Task[None]") -> None:
+        self._errands.discard(errand)
+        if not errand.cancelled() and (error := errand.exception()) is not None:
+            log.info("sync.errand_failed", error=type(error).__name__)
+
+    async def _catch_up(self, index: CollectionIndex) -> None:
+        try:
+            await index.catch_up()
+        except NotFound:
+            self._forget(index)
+            raise
+
+    async def _discover(self, name: str) -> CollectionIndex:
+        """A collection that this process has not seen yet: made a moment ago, or elsewhere."""
+        async with self._database.transaction() as connection:
+            collection = await collections.get(connection, name)
+        return self._meet(collection)
+
+    def _meet(self, collection: Collection) -> CollectionIndex:
+        known = self._by_id.get(collection.id)
+        if known is not None:
+            return known
+        namesake = self._by_name.get(collection.name)
+        if namesake is not None:  # it was dropped and made again, with another id
+            self._forget(namesake)
+        path = self._snapshots / f"{collection.id}.snapshot"
+        index = CollectionIndex(collection, self._database, path)
+        self._by_id[collection.id] = index
+        self._by_name = {**self._by_name, collection.name: index}
+        return index
+
+    def _forget(self, index: CollectionIndex) -> None:
+        self._by_id.pop(index.collection_id, None)
+        if self._by_name.get(index.name) is index:
+            self._by_name = {n: each for n, each in self._by_name.items() if each is not index}
+        index.erase()
+
+    async def _follow(self) -> None:
+        """Look at every collection: at start, when woken, and once each poll interval."""
+        while True:
+            self._wake.clear()
+            try:
+                await self._look_at_all()
+                if not self.loaded:
+                    self._remove_strangers()
+                self.loaded = True
+                self._heard_of = monotonic()
+            except DatabaseUnavailable:
+                log.warning("sync.database_unavailable")
+            except Exception:  # the loop must outlive any fault of one round
+                log.error("sync.failed", exc_info=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_interval):
+                    await self._wake.wait()
+
+    async def _look_at_all(self) -> None:
+        # Only who was known before the question can be missed in the answer.
+        known = list(self._by_id.values())
+        async with self._database.transaction() as connection:
+            heads = await collections.heads(connection)
+        alive = {collection.id for collection in heads}
+        for index in known:
+            if index.collection_id not in alive:
+                self._forget(index)
+        for collection in heads:
+            index = self._meet(collection)
+            index.known = max(index.known, collection.position.revision)
+            if not index.stands_at(collection):
+                with contextlib.suppress(NotFound):  # dropped since it was listed
+                    await self._catch_up(index)
+
+    async def _listen(self) -> None:
+        """Let notifications wake the follower; the poll goes on where this connection breaks."""
+        while True:
+            lost = asyncio.Event()
+            try:
+                connection = await self._database.listen()
+            except DatabaseUnavailable:
+                await asyncio.sleep(self._poll_interval)
+                continue
+            connection.add_termination_listener(lambda _, lost=lost: lost.set())
+            try:
+                await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
+                self._wake.set()
+                await lost.wait()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await asyncio.sleep(self._poll_interval)
+            finally:
+                connection.terminate()
+
+    # -- housekeeping -----------------------------------------------------------------------
+
+    def _remove_strangers(self) -> None:
+        """Snapshots of collections that were erased while this process was not there to see."""
+        known = {index.snapshot for index in self.indexes}
+        for path in set(self._snapshots.glob("*.snapshot")) - known:
+            remove_snapshot(path)
+
+    async def _save(self) -> None:
+        while True:
+            await asyncio.sleep(self._snapshot_interval)
+            for index in self.indexes:
+                await index.save()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            with contextlib.suppress(DatabaseUnavailable):
+                async with self._database.transaction() as connection:
+                    await history.trim(connection, self._changes_kept)
+                    await idempotency.sweep(connection, self._idempotency_hours)

@@ -1,0 +1,225 @@
+"""One collection's index in this process, and how it comes to be what PostgreSQL holds."""
+
+import asyncio
+import contextlib
+import queue
+from collections.abc import AsyncIterator
+from pathlib import Path
+from time import monotonic
+from uuid import UUID
+
+import structlog
+
+from app.errors import Unavailable
+from app.gallery.index import Change, Diverged, Gallery, OutOfOrder, State
+from app.gallery.snapshot import (
+    SnapshotUnusable,
+    read_snapshot,
+    remove_snapshot,
+    write_snapshot,
+)
+from app.store import collections, history
+from app.store.collections import Collection
+from app.store.database import Database
+from app.types import Position, Rows
+
+log = structlog.get_logger()
+
+
+class IndexBehind(Unavailable):
+    """The index of this process did not reach a revision in time."""
+
+    code = "revision_not_reached"
+
+
+class IndexLoading(Unavailable):
+    """The index of this process is being loaded for the first time."""
+
+    code = "index_loading"
+    retry_after = 2
+
+
+class CollectionIndex:
+    """The templates of one collection in memory, at one revision, with a snapshot on disk.
+
+    `gallery` and `model` are None until a model is bound, `position` is None until the first
+    load. `known` is the newest revision that PostgreSQL was seen to have.
+    """
+
+    def __init__(self, collection: Collection, database: Database, snapshot: Path) -> None:
+        self.collection_id: UUID = collection.id
+        self.name = collection.name
+        self.model: str | None = None
+        self.gallery: Gallery | None = None
+        self.position: Position | None = None
+        self.known = collection.position.revision
+        self.snapshot = snapshot
+        self._database = database
+        self._saved: Position | None = None
+        self._erased = False
+        self._turn = asyncio.Lock()
+        self._moved = asyncio.Condition()
+
+    @property
+    def state(self) -> State | None:
+        return None if self.gallery is None else self.gallery.state
+
+    @property
+    def revision(self) -> int:
+        """-1 before the first load."""
+        return -1 if self.position is None else self.position.revision
+
+    def stands_at(self, collection: Collection) -> bool:
+        return self.position == collection.position and self.model == collection.model
+
+    async def catch_up(self) -> None:
+        """Come to the newest committed revision, by changes or by a fresh load.
+
+        Raises CollectionNotFound, DatabaseUnavailable.
+        """
+        async with self._turn:
+            if self.position is None:
+                await self._read_snapshot()
+            if self.position is None:
+                await self._load()
+            else:
+                await self._apply_changes(self.position)
+        async with self._moved:
+            self._moved.notify_all()
+
+    async def reached(self, revision: int, give_up: float) -> None:
+        """Wait for a revision until the monotonic time `give_up`.
+
+        Raises IndexLoading before the first load, else IndexBehind.
+        """
+        while self.revision < max(0, revision):
+            left = give_up - monotonic()
+            if left <= 0:
+                raise self._not_there_yet(revision)
+            async with self._moved:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._moved.wait()
+
+    async def save(self) -> None:
+        """Write the snapshot unless it is there. Without one the next start reads PostgreSQL."""
+        async with self._turn:
+            if self.gallery is None or self._saved == self.position:
+                return
+            try:
+                await asyncio.to_thread(
+                    write_snapshot,
+                    self.snapshot,
+                    self.gallery.state,
+                    collection=str(self.collection_id),
+                    model=self.model or "",
+                )
+            except OSError as error:
+                log.warning("sync.snapshot_not_written", error=type(error).__name__)
+            else:
+                self._saved = self.position
+            if self._erased:
+                remove_snapshot(self.snapshot)
+
+    def erase(self) -> None:
+        """The collection is gone: leave nothing of it on disk."""
+        self._erased = True
+        remove_snapshot(self.snapshot)
+
+    async def _read_snapshot(self) -> None:
+        """Begin with the snapshot, if it is a point of the collection's history."""
+        async with self._database.snapshot() as connection:
+            collection = await collections.get_by_id(connection, self.collection_id, self.name)
+            try:
+                found = await asyncio.to_thread(read_snapshot, self.snapshot)
+            except SnapshotUnusable as reason:
+                log.info("sync.snapshot_unusable", reason=str(reason))
+                return
+            if (
+                found.collection == str(collection.id)
+                and found.model == collection.model
+                and await history.stands_in(connection, collection, found.position)
+            ):
+                self.gallery, self.model = found.gallery, collection.model
+                self.position = self._saved = found.position
+
+    async def _load(self) -> None:
+        """Read the whole collection in one snapshot of the database."""
+        async with self._database.snapshot() as connection:
+            collection = await collections.get_by_id(connection, self.collection_id, self.name)
+            gallery = None
+            if collection.model is not None:
+                dimension = await history.dimension_of(connection, collection)
+                rows = history.load(connection, collection, dimension)
+                gallery = await _build(dimension, collection.position, rows)
+        self.gallery, self.model = gallery, collection.model
+        self.position = collection.position
+        self.known = max(self.known, collection.position.revision)
+        templates = 0 if gallery is None else gallery.state.size
+        log.info("sync.loaded", revision=self.revision, templates=templates)
+
+    async def _apply_changes(self, position: Position) -> None:
+        dimension = 1 if self.gallery is None else self.gallery.dimension
+        async with self._database.snapshot() as connection:
+            since = await history.since(
+                connection, self.collection_id, self.model, dimension, position
+            )
+        if since is None:
+            raise collections.missing(self.name)
+        self.known = max(self.known, since.collection.position.revision)
+        if since.changes is None:
+            await self._load()
+            return
+        try:
+            for change in since.changes:
+                await self._apply(change)
+        except (OutOfOrder, Diverged) as reason:
+            log.error("sync.diverged", reason=str(reason), revision=self.revision)
+            await self._load()
+
+    async def _apply(self, change: history.LoggedChange) -> None:
+        if len(change.removed):
+            # What was erased must not lie in a file either; the next snapshot is without it.
+            remove_snapshot(self.snapshot)
+            self._saved = None
+        if self.gallery is not None:
+            await asyncio.to_thread(
+                self.gallery.apply,
+                Change(
+                    change.position.revision, change.position.digest, change.added, change.removed
+                ),
+            )
+        self.position = change.position
+
+    def _not_there_yet(self, revision: int) -> IndexLoading | IndexBehind:
+        if self.position is None:
+            return IndexLoading(
+                f"The index of '{self.name}' is being loaded. GET /readyz tells when it is."
+            )
+        return IndexBehind(
+            f"Collection '{self.name}' is at revision {self.revision} here; revision {revision} "
+            "did not come in time. Try again.",
+            revision=self.revision,
+        )
+
+
+async def _build(dimension: int, position: Position, chunks: AsyncIterator[Rows]) -> Gallery:
+    """A gallery of rows that arrive here and are laid out by a thread, a few chunks in between."""
+    pipe: queue.Queue[Rows | None] = queue.Queue(maxsize=4)
+
+    def build() -> Gallery:
+        incoming = iter(pipe.get, None)
+        try:
+            return Gallery.load(dimension, position, incoming)
+        finally:
+            for _ in incoming:  # a load that failed must not leave the reader waiting
+                pass
+
+    building = asyncio.create_task(asyncio.to_thread(build))
+    try:
+        async for rows in chunks:
+            await asyncio.to_thread(pipe.put, rows)
+    finally:
+        await asyncio.to_thread(pipe.put, None)
+        await asyncio.wait([building])
+    return await building
