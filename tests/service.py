@@ -59,9 +59,10 @@ class Service:
         return httpx.Client(base_url=self.url, timeout=timeout)
 
     def kill(self) -> None:
-        """kill -9; what it left on its machine stays as it is."""
+        """kill -9; what it left on its machine stays as it is, but for the log of the test."""
         self.process.kill()
         self.process.wait()
+        self.log.unlink(missing_ok=True)
 
     def terminate(self, patience: float = 60.0) -> int:
         """SIGTERM, and its exit status."""

@@ -2,6 +2,7 @@
 answers as float64 brute force over what PostgreSQL should hold."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -128,7 +129,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
         def delete_person(self, which: int, person: UUID) -> None:
             async def work() -> None:
                 through = self.replicas[which]
-                lock = lambda connection: changes.lock_of_person(connection, person)  # noqa: E731
+                lock = partial(changes.lock_of_person, person_id=person)
                 async with changing(through.database, lock) as change:
                     await change.remove_person(person)
                 await through.sync.applied(change.collection, change.revision)
@@ -146,7 +147,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
 
             async def work() -> None:
                 through = self.replicas[which]
-                lock = lambda connection: changes.lock_of_face(connection, face)  # noqa: E731
+                lock = partial(changes.lock_of_face, face_id=face)
                 async with changing(through.database, lock) as change:
                     await change.remove_face(face)
                 await through.sync.applied(change.collection, change.revision)
