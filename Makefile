@@ -1,13 +1,15 @@
 PYTHON ?= python3
 VENV   := .venv
+DEMO   ?= .demo
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all:
 # One folder on loan to both: an installed lock leaves a stamp beside the interpreter.
 RUN_STAMP  := $(VENV)/.installed-cpu
 TEST_STAMP := $(VENV)/.installed-test
+TORCH      := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint env docker-try lock clean
+.PHONY: help run test test-long train-demo lint env docker-try lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -19,8 +21,11 @@ $(RUN_STAMP): locks/cpu.txt | $(PY)
 	$(PIP) -r $<
 	@touch $@
 
+# PyTorch is in no lock: which build fits (CPU, CUDA) depends on the machine and where pip looks,
+# and the hash with it. The service never installs it.
 $(TEST_STAMP): locks/test.txt | $(PY)
 	$(PIP) -r $<
+	$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@touch $@ $(RUN_STAMP)
 
 run: $(RUN_STAMP)  ## install, start PostgreSQL if none is named, migrate, serve on 127.0.0.1:8000
@@ -35,6 +40,12 @@ env:  ## write .env for docker compose, with random passwords
 docker-try: $(TEST_STAMP)  ## try the compose installation without an image registry (root, Debian)
 	@docker/try-offline.sh
 
+test-long: $(TEST_STAMP)  ## the tests that take minutes
+	$(PY) -m pytest -m long
+
+train-demo: $(TEST_STAMP)  ## photos to crops to a trained, measured pack (PHOTOS=folder for yours)
+	$(PY) -m models.training demo --out $(DEMO) $(if $(PHOTOS),--photos $(PHOTOS))
+
 lint: $(TEST_STAMP)  ## ruff, mypy --strict, import rules
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -46,7 +57,7 @@ COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.
            --generate-hashes --no-emit-index-url --override locks/overrides.txt
 lock:  ## make the lock files anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra cpu -o locks/cpu.txt
-	$(COMPILE) --extra cpu --extra test -o locks/test.txt
+	$(COMPILE) --extra cpu --extra test --extra train --override locks/overrides-test.txt -o locks/test.txt
 	$(COMPILE) --extra gpu --override locks/overrides-gpu.txt -o locks/gpu.txt
 
 clean:  ## remove the virtual environment and caches (never the data directory)

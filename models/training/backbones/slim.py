@@ -1,4 +1,4 @@
-"""A slim dense residual network for CPUs."""
+"""A slim dense residual network for CPUs: ours, of well-known parts."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 SIDE: Final = 8  # pixels cut left and right: 112x96 as in CosFace, the rest is hair and wall
 
 
-class Block(nn.Module):  # type: ignore[misc, unused-ignore]
+class Block(nn.Module):
     """Two 3x3 convolutions and a shortcut (He et al., CVPR 2016), with PReLU.
 
     Normalisation follows every convolution, so that export folds all of it away.
@@ -35,10 +35,11 @@ class Block(nn.Module):  # type: ignore[misc, unused-ignore]
         return activated
 
 
-class ResNetSlim(nn.Module):  # type: ignore[misc, unused-ignore]
+class ResNetSlim(nn.Module):
     """Float [B, 3, 112, 112], RGB as (x - 127.5) / 127.5, to embeddings [B, dimension].
 
-    Dense convolutions at 28x28 and below use a CPU's vector units better than depthwise ones.
+    1,544,768 parameters and 112.1 M multiply-adds at 256 dimensions; the sides of a crop are cut
+    off. Dense convolutions at 28x28 and below use a CPU's vector units better than depthwise ones.
     The head is MobileFaceNet's (Chen et al., 2018): a linear depthwise 7x7 convolution weighs
     the places of the face, then a linear layer and batch normalisation.
     """
@@ -47,6 +48,7 @@ class ResNetSlim(nn.Module):  # type: ignore[misc, unused-ignore]
         self,
         *,
         dimension: int,
+        dropout: float = 0.0,
         widths: Sequence[int] = (32, 96, 192),
         depths: Sequence[int] = (1, 2, 2),
         stem: int = 32,
@@ -65,7 +67,8 @@ class ResNetSlim(nn.Module):  # type: ignore[misc, unused-ignore]
         self.head = nn.Sequential(
             nn.Conv2d(inputs, inputs, (7, 6), groups=inputs, bias=False),
             nn.BatchNorm2d(inputs),
-            nn.Flatten(),
+            # In one place with Flatten, so that the names of the weights stay as they were.
+            nn.Sequential(nn.Flatten(), nn.Dropout(dropout)),
             nn.Linear(inputs, dimension, bias=False),
             nn.BatchNorm1d(dimension),
         )

@@ -1,0 +1,46 @@
+"""``python -m models.training COMMAND``: from a folder of faces to a calibrated pack."""
+
+import argparse
+import importlib
+import logging
+import sys
+from typing import Final
+
+from app.errors import RollcallError
+
+# Imported when named: preparing, evaluating and calibrating need no torch.
+COMMANDS: Final = {
+    "prepare": "find and align the faces of raw photos",
+    "train": "train a recognizer by a recipe",
+    "export": "make a pack of a checkpoint, and finish it",
+    "evaluate": "measure a pack by the field's protocols",
+    "calibrate": "measure which similarity means what, and write it into a pack",
+    "demo": "all of it, from raw photos to a pack that the service starts with",
+    "study": "the experiments of docs/training.md",
+}
+
+
+def main() -> int:
+    """Command line. 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage."""
+    parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    named = next((word for word in sys.argv[1:] if word in COMMANDS), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name == named:
+            module = importlib.import_module(f"models.training.{name}")
+            command.description = module.__doc__
+            module.add_arguments(command)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    module = importlib.import_module(f"models.training.{arguments.command}")
+    try:
+        module.run(arguments)
+    except (RollcallError, ValueError, OSError, RuntimeError) as error:
+        print(f"{arguments.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
