@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.training.augment import normalise
-from models.training.data.faces import Faces, LazyFaces, inner
+from models.training.data.faces import Faces, inner
 from models.training.evaluation.figures import pair_scores, tar_at_far
+from models.training.loader import Pictures
 
 FAR: Final = 1e-3
 
@@ -36,9 +37,7 @@ def settle_statistics(
     backbone.eval()
 
 
-def embed(
-    backbone: nn.Module, data: Faces | LazyFaces, device: torch.device, chunk: int = 256
-) -> Tensor:
+def embed(backbone: nn.Module, data: Pictures, device: torch.device, chunk: int = 256) -> Tensor:
     """L2-normalised embeddings of all crops, float32 [n, D] on the host."""
     backbone.eval()
     parts = []

@@ -26,6 +26,20 @@ class Pictures(Protocol):
         ...
 
 
+class People(Pictures, Protocol):
+    """Pictures of people whose names are known; a label of -1 is nobody's."""
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """Names, by label."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits: other pictures or labels have another."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """``rows`` int64 [B] of the data, their ``labels`` int64 [B], ``views`` float [B, 3, 112, 112].

@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -78,6 +80,22 @@ def join_world() -> World:
     return World(rank=rank, ranks=ranks, device=device)
 
 
+def loaded(paths: Sequence[Path]) -> Faces | LazyFaces:
+    """The faces at ``paths``, in memory if they fit."""
+    source = open_source(*paths)
+    return load_faces(source) if fits_in_memory(source) else LazyFaces(source)
+
+
+@contextmanager
+def first_alone(world: World) -> Iterator[None]:
+    """Rank 0 does what is inside before the others do: they find what it left on disk."""
+    if world.rank > 0:
+        distributed.barrier()
+    yield
+    if world.rank == 0 and world.ranks > 1:
+        distributed.barrier()
+
+
 def train(
     recipe: Recipe,
     data: list[Path],
@@ -86,6 +104,7 @@ def train(
     *,
     teacher: Path | None = None,
     terms: str = "",
+    unlabelled: Sequence[Path] = (),
     start_from: Path | None = None,
 ) -> None:
     """Train by ``recipe`` on the faces of ``data``, or go on with what ``out`` holds.
@@ -100,11 +119,13 @@ def train(
     source = open_source(*data)
     small = fits_in_memory(source)
     faces = load_faces(source) if small else LazyFaces(source)
-    sets = {str(Path(*path.parts[-2:])): load_faces(open_source(path)) for path in val}
+    watched = val if world.rank == 0 else []
+    sets = {str(Path(*path.parts[-2:])): load_faces(open_source(path)) for path in watched}
     out.mkdir(parents=True, exist_ok=True)
     targets = None
     if teacher is not None:
-        targets = targets_of(teacher, faces, faces.fingerprint, out)
+        with first_alone(world):
+            targets = targets_of(teacher, faces, faces.fingerprint, out)
     about = {"data": terms or ", ".join(path.name for path in data)}
     if teacher is not None:
         about["teacher"] = teacher.parent.name or teacher.stem
@@ -137,6 +158,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--val", type=Path, nargs="*", default=[], help="the same, of people who are not in --data"
     )
+    parser.add_argument(
+        "--unlabelled",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="faces that only the teacher is asked about, in folders of any name",
+    )
     parser.add_argument("--teacher", type=Path, help="ONNX file, for recipes that distil")
     parser.add_argument(
         "--data-terms", default="", help="what the data is and its terms, for the model card"
@@ -155,5 +183,6 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.out,
         teacher=arguments.teacher,
         terms=arguments.data_terms,
+        unlabelled=arguments.unlabelled,
         start_from=arguments.start_from,
     )

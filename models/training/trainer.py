@@ -14,14 +14,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.training import checkpoint
 from models.training.backbones import BACKBONES
-from models.training.data.faces import Faces, LazyFaces, inner
+from models.training.data.faces import inner
 from models.training.distil import Distillation
 from models.training.heads import HEADS
 from models.training.heads.base import Head
 from models.training.heads.margins import AngularMargin, CombinedMargin, CosineMargin, Margin
 from models.training.heads.partial_fc import PartialFC
 from models.training.inference import embed, settle_statistics
-from models.training.loader import Batch, Loader
+from models.training.loader import Batch, Loader, People
 from models.training.provenance import commit
 from models.training.recipes import Recipe
 from models.training.schedule import learning_rate_at, margin_share_at
@@ -63,7 +63,7 @@ class Training:
     def __init__(
         self,
         recipe: Recipe,
-        data: Faces | LazyFaces,
+        data: People,
         world: World,
         targets: Tensor | None = None,
         *,
@@ -71,6 +71,9 @@ class Training:
     ) -> None:
         if (targets is None) != (recipe.teacher_weight == 0):
             raise ValueError(f"recipe {recipe.name}: teacher_weight and a teacher go together")
+        if (data.labels < 0).any() and (targets is None or recipe.sample_rate):
+            # A sharded head needs as many labelled faces from every rank.
+            raise ValueError("faces without labels need a teacher, and a head that is not sharded")
         self.recipe = recipe
         self.data = data
         self.world = world
@@ -138,7 +141,12 @@ class Training:
         low = self.recipe.precision == "bfloat16" and device != "cpu"
         with torch.autocast(device, torch.bfloat16, enabled=low):
             embeddings = self._forward[0](batch.views)
-        head = self._forward[1](embeddings, batch.labels)
+        known = batch.labels >= 0
+        head = torch.zeros((), device=batch.views.device)
+        if known.all():
+            head = self._forward[1](embeddings, batch.labels)
+        elif known.any():
+            head = self._forward[1](embeddings[known], batch.labels[known])
         teacher = torch.zeros((), device=batch.views.device)
         if self.targets is not None:
             teacher = self._forward[2](embeddings, self.targets[batch.rows])
@@ -260,7 +268,8 @@ class Training:
             self.distillation.load_state_dict(kept.resume["distillation"])
         embeddings = embed(self.backbone, self.data, self.world.device).cpu()
         centres = torch.zeros(len(self.data.identities), self.recipe.dimension)
-        centres.index_add_(0, torch.from_numpy(self.data.labels), embeddings)
+        labels = torch.from_numpy(self.data.labels)
+        centres.index_add_(0, labels[labels >= 0], embeddings[labels >= 0])
         weight = self.head.weight
         if isinstance(weight, Tensor) and weight.shape == centres.shape:
             weight.data.copy_(F.normalize(centres))

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from models.training import checkpoint
 from models.training.augment import MIRRORED
 from models.training.data.faces import Faces
+from models.training.data.together import Together
 from models.training.inference import embed
 from models.training.recipes import Recipe
 from models.training.train import fit
@@ -152,6 +153,20 @@ def test_a_student_comes_near_its_teacher() -> None:
     training = Training(recipe, FACES, ALONE, teacher_of(FACES))
     losses = trace(training, 40)
     assert losses[-5:].mean() < losses[:5].mean() / 2
+
+
+def test_faces_without_labels_are_learnt_from_the_teacher_alone() -> None:
+    both = Together(patterned_faces(6, 4), patterned_faces(4, 4, seed=7))
+    assert both.labels.tolist().count(-1) == 16
+    mixed = both.batch(np.array([30, 2, 25]))
+    assert np.array_equal(mixed[1], both.known.batch(np.array([2]))[0])
+    assert np.array_equal(mixed[0], both.unknown.batch(np.array([6]))[0])
+    targets = F.normalize(torch.randn(40, 8, generator=torch.Generator().manual_seed(1)))
+    training = Training(DISTILLING, both, ALONE, targets)
+    assert training.head.classes == 6
+    assert np.isfinite(trace(training, 6)).all()
+    with pytest.raises(ValueError, match="without labels need a teacher"):
+        Training(SMALL, both, ALONE)
 
 
 def test_a_recipe_with_a_teacher_needs_one_and_one_without_takes_none() -> None:
