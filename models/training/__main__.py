@@ -12,9 +12,10 @@ from app.errors import RollcallError
 COMMANDS: Final = {
     "prepare": "find and align the faces of raw photos",
     "train": "train a recognizer by a recipe",
-    "export": "make a pack of a checkpoint, and finish it",
+    "export": "make a pack of a checkpoint",
     "evaluate": "measure a pack by the field's protocols",
     "calibrate": "measure which similarity means what, and write it into a pack",
+    "finish": "put figures and a model card into a pack, or refuse it",
     "demo": "all of it, from raw photos to a pack that the service starts with",
     "study": "the experiments of docs/training.md",
 }

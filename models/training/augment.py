@@ -147,6 +147,8 @@ def _out_of_focus(planes: Tensor, sigma: float) -> Tensor:
 
 def _lit(planes: Tensor, views: Views, chance: _Chance) -> Tensor:
     """Contrast, brightness and tint; some are grey."""
+    if not (views.contrast or views.brightness or views.tint or views.grey):
+        return planes
     contrast = torch.exp(chance.normal(views.contrast)).view(-1, 1, 1, 1)
     gain = contrast * torch.exp(chance.normal(views.tint, 3)).view(-1, 3, 1, 1)
     shift = chance.normal(views.brightness).view(-1, 1, 1, 1)

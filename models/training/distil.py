@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from app.vision.pack import hash_file
-from models.training.data.faces import inner
+from app.vision.session import LOAD_ERRORS
+from models.training.data.faces import CROP_SIZE, inner
 from models.training.loader import Pictures
 
 log = logging.getLogger(__name__)
@@ -55,9 +56,11 @@ def embed(teacher: Path, pictures: Pictures) -> NDArray[np.float32]:
 
     The sum over the crop and its mirror image is L2-normalised: float32 [n, T]. One target for
     both views keeps the student from learning which way a face looks.
+
+    Raises:
+        ValueError: ONNX Runtime cannot run the teacher, or it takes something else.
     """
-    session = ort.InferenceSession(teacher, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    session, name = _session(teacher)
     rows: list[NDArray[np.float32]] = []
     starts = range(0, len(pictures.labels), CHUNK)
     for start in tqdm(starts, unit="batch", disable=None, desc="teacher"):
@@ -71,3 +74,19 @@ def embed(teacher: Path, pictures: Pictures) -> NDArray[np.float32]:
         )
         rows.append(total / np.linalg.norm(total, axis=1, keepdims=True))
     return np.concatenate(rows).astype(np.float32)
+
+
+def _session(teacher: Path) -> tuple[ort.InferenceSession, str]:
+    """The teacher, and the name of its input."""
+    try:
+        session = ort.InferenceSession(teacher, providers=["CPUExecutionProvider"])
+    except LOAD_ERRORS as error:
+        raise ValueError(f"{teacher} cannot be run by ONNX Runtime: {error}") from None
+    [taken] = session.get_inputs()
+    fixed = [size if isinstance(size, int) else None for size in taken.shape[1:]]
+    if len(fixed) != 3 or any(
+        size not in {None, wanted}
+        for size, wanted in zip(fixed, (3, CROP_SIZE, CROP_SIZE), strict=True)
+    ):
+        raise ValueError(f"{teacher} takes {taken.shape}: a teacher of [n, 3, 112, 112] is wanted")
+    return session, taken.name

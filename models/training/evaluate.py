@@ -91,7 +91,7 @@ def _data(arguments: argparse.Namespace) -> dict[str, str]:
     given = {"lfw": arguments.lfw, "ijb": arguments.ijb, "photos": arguments.photos}
     given |= {"crops": arguments.crops, "distractors": arguments.distractors}
     given |= {"groups": arguments.groups, **{path.stem: path for path in arguments.bin}}
-    return {name: path.resolve().name for name, path in given.items() if path}
+    return {name: "/".join(path.resolve().parts[-2:]) for name, path in given.items() if path}
 
 
 def _reports(

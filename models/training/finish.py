@@ -1,8 +1,11 @@
 """The last step of a pack: its figures go into it, or it is refused.
 
-Needs no torch: a pack is trained where the data is, and may be finished elsewhere.
+Takes evaluation.json and calibration.json that lie in the pack's folder, writes figures into
+pack.json and MODEL_CARD.md beside it, and refuses where one is missing or was made for another
+recognizer. Needs no torch: a pack is trained where the data is, and may be finished elsewhere.
 """
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -93,3 +96,26 @@ def _evaluation(path: Path, model: str) -> tuple[dict[str, Any], list[str]]:
     if next(measures(content.get("figures")), None) is None:
         return {}, [f"figures: {path.name} holds no rate with its counts; run evaluate again"]
     return content, []
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``finish``."""
+    parser.add_argument("--pack", type=Path, required=True, help="folder of the pack")
+    parser.add_argument(
+        "--failures", type=Path, required=True, metavar="FILE", help="Markdown: where it fails"
+    )
+    parser.add_argument(
+        "--limits", type=Path, metavar="FILE", help="Markdown: intended use and limits"
+    )
+    parser.add_argument("--without-calibration", metavar="REASON", help="why it has none")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """The command. Raises PackIncomplete, PackInvalid and FileNotFoundError."""
+    limits: Path | None = arguments.limits
+    finish(
+        arguments.pack,
+        failures=arguments.failures.read_text(encoding="utf-8"),
+        limits=None if limits is None else limits.read_text(encoding="utf-8"),
+        without_calibration=arguments.without_calibration,
+    )

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, get_type_hints
 
 from models.training.augment import MIRRORED, Views
 
-Options = tuple[tuple[str, float], ...]
+Options = tuple[tuple[str, float | int | bool], ...]
 Schedule = Literal["cosine", "step"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -54,7 +54,7 @@ SCRATCH: Final = Recipe(
     name="starter-scratch",
     backbone="slim-small",
     dropout=0.2,
-    epochs=10,
+    epochs=8,
     batch=128,
     learning_rate=0.1,
 )
@@ -108,7 +108,7 @@ COMPARISON: Final = Recipe(
     name="comparison",
     backbone="slim-tiny",
     dimension=128,
-    epochs=8,
+    epochs=12,
     batch=64,
     views=MIRRORED,
     ema_decay=0.0,
@@ -157,7 +157,7 @@ def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
         if not equals:
             raise ValueError(f"{setting!r} is not FIELD=VALUE")
         if name.startswith("head."):
-            options[name.removeprefix("head.")] = float(value)
+            options[name.removeprefix("head.")] = _option(value)
             continue
         kind = kinds.get(name)
         if kind not in READERS:
@@ -168,3 +168,13 @@ def overridden(recipe: Recipe, settings: list[str]) -> Recipe:
         except (ValueError, KeyError) as error:
             raise ValueError(f"{setting!r}: {name} cannot be {value!r}") from error
     return replace(recipe, **changes, head_options=tuple(sorted(options.items())))
+
+
+def _option(value: str) -> float | int | bool:
+    """``true``, ``false``, a whole number or another number."""
+    if value in ("true", "false"):
+        return value == "true"
+    try:
+        return int(value)
+    except ValueError:
+        return float(value)

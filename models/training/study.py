@@ -51,7 +51,7 @@ HEADS: Final[dict[str, Options]] = {
     "elasticface-cos": (("margin", 0.2), ("scale", 24.0)),
     "sphereface2": (),
 }
-MARGINS: Final = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
+MARGINS: Final = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.45)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def margin_trials() -> Iterator[Trial]:
             options = (("margin", margin), ("scale", 24.0))
             recipe = replace(COMPARISON, head_options=options, seed=seed)
             yield Trial(group="margins", name=f"{margin:.2f}", recipe=recipe)
-        options = (("margin", 0.2), ("normalise_features", 0.0))
+        options = (("margin", 0.2), ("normalise_features", False))
         recipe = replace(COMPARISON, head_options=options, seed=seed)
         yield Trial(group="margins", name="features not normalised", recipe=recipe)
 
@@ -243,16 +243,15 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             lines.append((0.0, f"m = {name}: {values}"))
             continue
         finite = [row for row in own if "diverged" not in row]
+        if not finite:
+            lines.append((1.0, f"{name:26s} diverged ({len(own)} seeds)"))
+            continue
         rates = [
             np.array([row[f"tar_at_far_{far:g}"]["tar"]["rate"] for row in finite]) for far in FARS
         ]
         text = "  ".join(f"{100 * rate.mean():5.1f} ± {100 * _spread(rate):4.1f}" for rate in rates)
         lines.append((-float(rates[-1].mean()), f"{name:26s} {text}  ({len(finite)} seeds)"))
     return "\n".join(text for _, text in sorted(lines))
-
-
-def _rates(rows: Sequence[dict[str, Any]], far: float) -> NDArray[np.float64]:
-    return np.array([row[f"tar_at_far_{far:g}"]["tar"]["rate"] for row in rows])
 
 
 def _spread(values: NDArray[np.float64]) -> float:

@@ -16,8 +16,13 @@ Row = dict[str, Any]
 
 
 def draw(study: str, rows: Sequence[Row], target: Path) -> None:
-    """Draw the study of that name; "heads" also gives the scale of AdaCos, beside ``target``."""
-    PLOTS[study](rows, target)
+    """Draw the study of that name; "heads" also gives the scale of AdaCos, beside ``target``.
+
+    Trainings that diverged have no figures to draw.
+    """
+    finite = [row for row in rows if "diverged" not in row]
+    if finite:
+        PLOTS[study](finite, target)
 
 
 def _toy(rows: Sequence[Row], target: Path) -> None:
@@ -52,6 +57,8 @@ def _heads(rows: Sequence[Row], target: Path) -> None:
 
 
 def _scales(rows: Sequence[Row], target: Path) -> None:
+    if not any(row["curves"] for row in rows if row["name"].startswith("adacos")):
+        return
     figure, place = pyplot.subplots(figsize=(7, 4))
     for row in rows:
         if row["name"] == "adacos":
@@ -88,8 +95,7 @@ def _margins(rows: Sequence[Row], target: Path) -> None:
 def _by_name(rows: Sequence[Row], key: str) -> dict[str, list[float]]:
     named: dict[str, list[float]] = {}
     for row in rows:
-        if "diverged" not in row:
-            named.setdefault(row["name"], []).append(100 * row[key]["tar"]["rate"])
+        named.setdefault(row["name"], []).append(100 * row[key]["tar"]["rate"])
     return named
 
 

@@ -16,8 +16,10 @@ from torch import distributed
 from models.training import checkpoint
 from models.training.data import open_source
 from models.training.data.faces import Faces, LazyFaces, fits_in_memory, load_faces
+from models.training.data.together import Together
 from models.training.distil import targets_of
 from models.training.inference import validate
+from models.training.loader import People
 from models.training.recipes import RECIPES, Recipe, overridden
 from models.training.trainer import Training, World
 from models.training.watch import Watch
@@ -116,9 +118,8 @@ def train(
     """
     cv2.setNumThreads(1)  # its threads would fight PyTorch's
     world = join_world()
-    source = open_source(*data)
-    small = fits_in_memory(source)
-    faces = load_faces(source) if small else LazyFaces(source)
+    known = loaded(data)
+    faces: People = Together(known, loaded(unlabelled)) if unlabelled else known
     watched = val if world.rank == 0 else []
     sets = {str(Path(*path.parts[-2:])): load_faces(open_source(path)) for path in watched}
     out.mkdir(parents=True, exist_ok=True)

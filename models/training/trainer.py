@@ -18,6 +18,7 @@ from models.training.data.faces import inner
 from models.training.distil import Distillation
 from models.training.heads import HEADS
 from models.training.heads.base import Head
+from models.training.heads.cosface import default_scale
 from models.training.heads.margins import AngularMargin, CombinedMargin, CosineMargin, Margin
 from models.training.heads.partial_fc import PartialFC
 from models.training.inference import embed, settle_statistics
@@ -26,12 +27,8 @@ from models.training.provenance import commit
 from models.training.recipes import Recipe
 from models.training.schedule import learning_rate_at, margin_share_at
 
-# Margins that work on a shard of the classes, with the defaults of the heads of that name.
-SHARDED: Final[dict[str, Callable[..., Margin]]] = {
-    "cosface": partial(CosineMargin, margin=0.2),
-    "arcface": partial(AngularMargin, margin=0.5),
-    "combined": partial(CombinedMargin, factor=1.0, angle=0.3, cosine=0.2),
-}
+COSFACE_MARGIN: Final = 0.2
+PUBLISHED_SCALE: Final = 64.0
 SETTLING: Final = 4096  # crops over which the averaged network's statistics are taken
 
 
@@ -71,9 +68,11 @@ class Training:
     ) -> None:
         if (targets is None) != (recipe.teacher_weight == 0):
             raise ValueError(f"recipe {recipe.name}: teacher_weight and a teacher go together")
-        if (data.labels < 0).any() and (targets is None or recipe.sample_rate):
-            # A sharded head needs as many labelled faces from every rank.
-            raise ValueError("faces without labels need a teacher, and a head that is not sharded")
+        if (data.labels < 0).any() and (targets is None or recipe.sample_rate or world.ranks > 1):
+            # Ranks would wait for the gradients of one whose batch has nobody with a label.
+            raise ValueError(
+                "faces without labels need a teacher, one process and a head that is not sharded"
+            )
         self.recipe = recipe
         self.data = data
         self.world = world
@@ -214,10 +213,17 @@ class Training:
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "random": torch.get_rng_state(),
-                "step": self.done,
+                "random_on_device": self._device_random(),
+                "progress": self.progress,
                 "minutes": self.minutes,
             },
         )
+
+    def _device_random(self) -> Tensor:
+        """State of the accelerator's generator, empty on a CPU."""
+        if self.world.device.type != "cuda":
+            return torch.empty(0, dtype=torch.uint8)
+        return torch.cuda.get_rng_state(self.world.device)
 
     def _head_state(self) -> dict[str, Any]:
         """State of the head and its optimizer; of a sharded one, of all ranks together."""
@@ -249,7 +255,10 @@ class Training:
         self.average.load_state_dict(kept.resume["average"])
         self.optimizer.load_state_dict(kept.resume["optimizer"])
         torch.set_rng_state(kept.resume["random"])
-        self.done = int(kept.resume["step"])
+        if self.world.device.type == "cuda" and len(kept.resume["random_on_device"]):
+            torch.cuda.set_rng_state(kept.resume["random_on_device"], self.world.device)
+        # A share, not steps: another number of processes takes another number of them.
+        self.done = round(float(kept.resume["progress"]) * self.steps)
         self.minutes = float(kept.resume["minutes"])
         self.earlier = kept.training["earlier"]
 
@@ -299,10 +308,13 @@ def head_of(recipe: Recipe, classes: int) -> Head:
 def sharded_head(
     recipe: Recipe, classes: int, *, scale: float | None = None, **options: float
 ) -> PartialFC:
-    """Partial FC with the margin of the recipe's head; ``options`` are that margin's."""
+    """Partial FC with the margin and scale of the recipe's head; ``options`` are its margin's."""
     if recipe.head not in SHARDED:
         able = ", ".join(SHARDED)
         raise ValueError(f"sample_rate works with {able}, not with head {recipe.head!r}")
+    if scale is None:
+        wanted = options.get("margin", COSFACE_MARGIN)
+        scale = default_scale(classes, wanted) if recipe.head == "cosface" else PUBLISHED_SCALE
     return PartialFC(
         dimension=recipe.dimension,
         classes=classes,
@@ -310,6 +322,18 @@ def sharded_head(
         scale=scale,
         rate=recipe.sample_rate,
     )
+
+
+def _combined(m1: float = 1.0, m2: float = 0.3, m3: float = 0.2) -> CombinedMargin:
+    return CombinedMargin(factor=m1, angle=m2, cosine=m3)
+
+
+# Margins that work on a shard of the classes, with the options and defaults of their heads.
+SHARDED: Final[dict[str, Callable[..., Margin]]] = {
+    "cosface": partial(CosineMargin, margin=COSFACE_MARGIN),
+    "arcface": partial(AngularMargin, margin=0.5),
+    "combined": _combined,
+}
 
 
 def optimizer_for(recipe: Recipe, modules: list[nn.Module]) -> torch.optim.Optimizer:

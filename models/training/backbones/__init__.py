@@ -13,7 +13,7 @@ from models.training.backbones.slim import ResNetSlim
 BACKBONES: Final[dict[str, Callable[..., nn.Module]]] = {
     "slim": ResNetSlim,
     "slim-small": partial(ResNetSlim, widths=(24, 64, 128), depths=(1, 1, 1), stem=24),
-    "slim-tiny": partial(ResNetSlim, widths=(16, 32, 64), depths=(1, 1, 1), stem=16),
+    "slim-tiny": partial(ResNetSlim, widths=(32, 64), depths=(1, 1), shrink=2),
     "mobilefacenet": MobileFaceNet,
     "iresnet18": iresnet18,
     "iresnet34": iresnet34,

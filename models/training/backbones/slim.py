@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 SIDE: Final = 8  # pixels cut left and right: 112x96 as in CosFace, the rest is hair and wall
 
@@ -52,8 +53,10 @@ class ResNetSlim(nn.Module):
         widths: Sequence[int] = (32, 96, 192),
         depths: Sequence[int] = (1, 2, 2),
         stem: int = 32,
+        shrink: int = 1,
     ) -> None:
         super().__init__()
+        self.shrink = shrink
         self.stem = nn.Sequential(
             nn.Conv2d(3, stem, 7, 4, 3, bias=False), nn.BatchNorm2d(stem), nn.PReLU(stem)
         )
@@ -77,5 +80,8 @@ class ResNetSlim(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        embedding: Tensor = self.head(self.blocks(self.stem(x[..., SIDE:-SIDE])))
+        x = x[..., SIDE:-SIDE]
+        if self.shrink > 1:
+            x = functional.avg_pool2d(x, self.shrink)
+        embedding: Tensor = self.head(self.blocks(self.stem(x)))
         return embedding
