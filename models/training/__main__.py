@@ -34,6 +34,8 @@ def main() -> int:
             module.add_arguments(command)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    for chatty in ("onnx_ir", "onnxscript"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     module = importlib.import_module(f"models.training.{arguments.command}")
     try:
         module.run(arguments)

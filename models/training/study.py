@@ -214,6 +214,8 @@ def study(name: str, data: Path, val: Path, out: Path, workers: int) -> None:
     done = json.loads(target.read_text()) if target.exists() else []
     known = {f"{row['group']}/{row['name']}/{row['seed']}" for row in done}
     trials = [trial for trial in STUDIES[name]() if trial.key not in known]
+    for path in (data, val):
+        open_source(path)  # what a worker cannot open, the pool reports without its reason
     people, most = (8, 40) if name == "toy" else (PEOPLE, MOST)
     pool = ProcessPoolExecutor(
         min(workers, max(1, len(trials))),

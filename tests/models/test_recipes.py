@@ -6,6 +6,8 @@ import pytest
 
 from models.training.backbones import BACKBONES
 from models.training.heads import HEADS
+from models.training.heads.margin_head import MarginHead
+from models.training.heads.partial_fc import PartialFC
 from models.training.recipes import COMPARISON, RECIPES, overridden
 from models.training.schedule import learning_rate_at, margin_share_at
 from models.training.study import HEADS as COMPARED
@@ -64,6 +66,23 @@ def test_a_setting_that_means_nothing_is_refused(setting: str, said: str) -> Non
 def test_an_unknown_head_or_option_is_named(setting: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         head_of(overridden(COMPARISON, [setting]), 10)
+
+
+def test_options_of_a_head_are_numbers_or_switches() -> None:
+    settings = ["head=arcface", "head.sub_centres=2", "head.easy_margin=true", "head.scale=16.5"]
+    head = head_of(overridden(COMPARISON, settings), 5)
+    assert head.get_parameter("weight").shape[0] == 10
+    with pytest.raises(ValueError, match="could not convert"):
+        overridden(COMPARISON, ["head.margin=much"])
+
+
+def test_a_sharded_head_has_the_margin_and_scale_of_its_name() -> None:
+    for head, options in (("cosface", ["head.margin=0.35"]), ("arcface", []), ("combined", [])):
+        plain = head_of(overridden(COMPARISON, [f"head={head}", *options]), 1000)
+        settings = [f"head={head}", "sample_rate=1", *options]
+        sharded = head_of(overridden(COMPARISON, settings), 1000)
+        assert isinstance(sharded, PartialFC) and isinstance(plain, MarginHead)
+        assert (sharded.scale, sharded.margin) == (plain.scale, plain.margin)
 
 
 def test_an_unknown_backbone_is_named() -> None:

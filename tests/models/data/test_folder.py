@@ -4,13 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from app.vision.pack import read_manifest
 from models.training.data import open_source
 from models.training.data.folder import ImageFolder
 from models.training.data.source import fingerprint_of
 from models.training.errors import TrainingDataError
 from tests.models.data.pictures import write_people
-from tests.service import ROOT
 
 
 def test_each_folder_is_a_person_and_each_picture_has_its_label(tmp_path: Path) -> None:
@@ -85,13 +83,3 @@ def test_missing_and_nested_folders_are_refused_by_name(tmp_path: Path) -> None:
     inside = write_people(tmp_path / "faces" / "train")
     with pytest.raises(TrainingDataError, match="give folders apart"):
         open_source(tmp_path / "faces", inside)
-
-
-def test_the_starter_pack_names_the_folders_it_was_trained_on(research_data: Path) -> None:
-    training = read_manifest(ROOT / "models" / "packs" / "starter" / "pack.json").training
-    assert training
-    source = open_source(research_data / "celeba" / "train", research_data / "families" / "train")
-    assert source.fingerprint == training["data_fingerprint"]
-    held_out = open_source(research_data / "celeba" / "val", research_data / "families" / "val")
-    pictures = {Path(name).name for name in held_out.identities}
-    assert not pictures & {Path(name).name for name in source.identities}
