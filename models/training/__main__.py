@@ -23,26 +23,33 @@ COMMANDS: Final = {
 
 def main() -> int:
     """Command line. 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage."""
-    parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    named = next((word for word in sys.argv[1:] if word in COMMANDS), None)
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary)
-        if name == named:
-            module = importlib.import_module(f"models.training.{name}")
-            command.description = module.__doc__
-            module.add_arguments(command)
-    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     for chatty in ("onnx_ir", "onnxscript"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    module = importlib.import_module(f"models.training.{arguments.command}")
+    named = next((word for word in sys.argv[1:] if word in COMMANDS), "")
     try:
-        module.run(arguments)
+        command(named)
+    except ModuleNotFoundError as error:
+        print(f"{named}: {error}: see docs/training.md for what to install", file=sys.stderr)
+        return 1
     except (RollcallError, ValueError, OSError, RuntimeError) as error:
-        print(f"{arguments.command}: {error}", file=sys.stderr)
+        print(f"{named}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def command(named: str) -> None:
+    """Parse the command line, whose command is ``named`` (or none), and run it."""
+    parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        words = commands.add_parser(name, help=summary, description=summary)
+        if name == named:
+            module = importlib.import_module(f"models.training.{name}")
+            words.description = module.__doc__
+            module.add_arguments(words)
+    arguments = parser.parse_args()
+    importlib.import_module(f"models.training.{arguments.command}").run(arguments)
 
 
 if __name__ == "__main__":

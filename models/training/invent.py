@@ -36,13 +36,16 @@ BLENDED: Final = 3
 def invent(folder: Path, *, people: int, pictures: int, pack: Path, seed: int = 1) -> None:
     """Write ``folder/person-NNN/N.jpg``: ``pictures`` photos of each of ``people`` people.
 
-    ``pack`` finds the faces to blend. The same numbers give the same photos.
+    ``pack`` finds the faces to blend. The same numbers give the same photos; people who
+    are there already are left as they are.
     """
     faces = [face.astype(np.float32) for face in packaged_faces(pack)]
-    random = np.random.default_rng(seed)
     for number in tqdm(range(people), "invent", unit="person", disable=None):
         own = folder / f"person-{number:03d}"
+        if (own / f"{pictures - 1}.jpg").exists():
+            continue
         own.mkdir(parents=True, exist_ok=True)
+        random = np.random.default_rng([seed, number])
         chosen = random.choice(len(faces), BLENDED, replace=False)
         weights = random.dirichlet(np.full(BLENDED, 0.6))
         face = sum(weight * faces[index] for weight, index in zip(weights, chosen, strict=True))
