@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from models.training import checkpoint
 from models.training.backbones import BACKBONES
@@ -87,10 +87,7 @@ class Training:
             self.distillation = Distillation(**shape).to(world.device)
             targets = targets.to(world.device)
         self.targets = targets
-        self.average = AveragedModel(
-            self.backbone,
-            multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay),  # type: ignore[no-untyped-call]
-        )
+        self.average = AveragedModel(self.backbone, multi_avg_fn=moving_average(recipe.ema_decay))
         learners = [self.backbone, *([self.distillation] if self.distillation else [])]
         self.optimizer = optimizer_for(recipe, learners)
         # Apart: a sharded head's momentum is gathered from all ranks, with its rows.
@@ -283,6 +280,27 @@ class Training:
         if isinstance(weight, Tensor) and weight.shape == centres.shape:
             weight.data.copy_(F.normalize(centres))
         self.average.module.load_state_dict(kept.backbone_state)
+
+
+Weights = tuple[Tensor, ...] | list[Tensor]
+
+
+def moving_average(decay: float) -> Callable[[Weights, Weights, Tensor | int], None]:
+    """Exponential moving average of weights that is short at first.
+
+    After n steps it forgets with min(decay, (1 + n) / (10 + n)): with the whole decay a run of a
+    thousand steps would end with an average that still remembers its first weights.
+    """
+
+    @torch.no_grad()
+    def blend(averaged: Weights, current: Weights, count: Tensor | int) -> None:
+        # Stays on the device: reading the count would wait for it at every step.
+        steps = torch.as_tensor(count, dtype=torch.float32, device=averaged[0].device)
+        kept = ((1 + steps) / (10 + steps)).clamp(max=decay)
+        for mean, value in zip(averaged, current, strict=True):
+            mean.lerp_(value, (1 - kept).to(mean.dtype))
+
+    return blend
 
 
 def backbone_of(recipe: Recipe) -> nn.Module:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, multiprocessing
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 from models.training import checkpoint
 from models.training.augment import MIRRORED
@@ -19,7 +20,7 @@ from models.training.data.together import Together
 from models.training.inference import embed
 from models.training.recipes import Recipe
 from models.training.train import fit
-from models.training.trainer import Training, World
+from models.training.trainer import Training, World, moving_average
 from models.training.watch import TrainingDiverged
 from tests.models.people import SMALL, patterned_faces
 
@@ -249,3 +250,15 @@ def test_two_processes_train_one_network_that_one_process_goes_on_with(
     alone.resume(checkpoint.load(tmp_path / checkpoint.NAME))
     assert alone.done == 4
     assert np.isfinite(trace(alone, 2)).all()
+
+
+def test_the_average_is_short_at_first_and_long_later() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    average = AveragedModel(network, multi_avg_fn=moving_average(0.9))
+    expected = None
+    for step, value in enumerate(range(40)):
+        network.weight.data.fill_(float(value))
+        average.update_parameters(network)
+        kept = min(0.9, (1 + step) / (10 + step))
+        expected = value if expected is None else kept * expected + (1 - kept) * value
+        assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)
