@@ -52,6 +52,6 @@ def test_people_are_found_and_strangers_are_not(
         ]
         alarms = [found is not None for found in pool.map(best, strangers)]
 
-    # Measured with starter 0.2.0: 91 of 196 and 0 of 100. A better pack should raise the bound.
-    assert sum(hits) / len(hits) > 0.4
+    # Measured with starter 0.3.0: 112 of 196 and 0 of 100. A better pack should raise the bound.
+    assert sum(hits) / len(hits) > 0.5
     assert sum(alarms) / len(alarms) < 0.1
