@@ -248,7 +248,7 @@ def test_two_processes_train_one_network_that_one_process_goes_on_with(
             assert torch.allclose(value, parts[1]["backbone"][name], atol=1e-6), name
     alone = Training(recipe, FACES, ALONE)
     alone.resume(checkpoint.load(tmp_path / checkpoint.NAME))
-    assert alone.done == 4
+    assert alone.done == 8  # the same share of the run: one process takes twice the steps
     assert np.isfinite(trace(alone, 2)).all()
 
 
