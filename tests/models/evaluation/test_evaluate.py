@@ -81,7 +81,7 @@ def test_lfw_counts_every_pair_and_names_its_pack(pack: Path, lfw: Path, tmp_pat
     assert content["model"] == read_pack(pack).model
     assert content["pack"] == "measured"
     assert content["commit"]
-    assert content["data"] == {"lfw": lfw.name}
+    assert content["data"] == {"lfw": f"{lfw.parent.name}/{lfw.name}"}
     view = content["figures"]["lfw_view_2"]
     assert view["pairs_without_a_face"] == 1
     assert view["folds"] == [0.5] + [1.0] * 9
