@@ -292,7 +292,7 @@ def test_insightface_does_not_mistake_the_others_for_normalising(
 
 
 def test_an_unknown_backbone_is_named(written: dict[str, tuple[nn.Module, Path]]) -> None:
-    with pytest.raises(ValueError, match="'vgg' is unknown: it is none of slim, .*mobilefacenet"):
+    with pytest.raises(ValueError, match=r"'vgg' is unknown: it is none of slim, .*mobilefacenet"):
         load_backbone(kept(written["slim"][0], "vgg"))
 
 
