@@ -35,10 +35,11 @@ from tqdm import tqdm
 from benchmarks.local import commit, machine
 from models.training.backbones import BACKBONES
 from models.training.backbones.cost import count_macs, count_parameters
+from models.training.build import backbone_of
 from models.training.data.faces import Faces
 from models.training.loader import Batch
 from models.training.recipes import Recipe
-from models.training.trainer import Training, World, backbone_of
+from models.training.trainer import Training, World
 
 PICTURE: Final = 160
 DIMENSION: Final = 512
@@ -73,7 +74,7 @@ def compare(name: str, setting: Setting) -> dict[str, Any]:
     training = Training(recipe, noise(setting), World(rank=0, ranks=1, device=setting.device))
     training.backbone.train()
     alone = backbone_of(recipe).to(setting.device)
-    alone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    alone.to(memory_format=torch.channels_last)
     called = cast(nn.Module, torch.compile(alone)) if setting.compiled else alone
     ready = next(training.loader.epoch(0, recipe.views))
     seconds = in_turns(

@@ -46,7 +46,6 @@ class Views:
     covered: float = 0.1
 
 
-GENTLE: Final = Views(from_afar=0.0, covered=0.0)
 MIRRORED: Final = Views(
     turn=0, zoom=0, shift=0, contrast=0, brightness=0, tint=0, grey=0,
     from_afar=0, out_of_focus=0, compressed=0, covered=0,

@@ -56,8 +56,9 @@ class Loader:
     """Random views of ``pictures``, batch by batch, each rank its own share.
 
     The order of an epoch and the views of a step follow from seed, epoch and step, so a resumed
-    run goes on exactly where it stopped. The next batch is made while one trains: on a CPU by a
-    thread of its own; on an accelerator the thread only reads, and views are made on the device.
+    run goes on exactly where it stopped. A thread reads the next batch while one trains. Views
+    are made on the device, when they are wanted: on a CPU a thread that made them meanwhile would
+    fight the training for the same cores.
     """
 
     def __init__(
@@ -90,31 +91,23 @@ class Loader:
         order = np.random.default_rng([self.seed, number]).permutation(len(self.pictures.labels))
         steps = range(first, len(self))
         with ThreadPoolExecutor(1) as ahead:
-            upcoming = [ahead.submit(self._read, order, number, views, step) for step in steps[:1]]
+            upcoming = [ahead.submit(self._read, order, step) for step in steps[:1]]
             for step in steps:
-                ready = upcoming.pop().result()
+                rows, pictures = upcoming.pop().result()
                 if step + 1 < len(self):
-                    upcoming.append(ahead.submit(self._read, order, number, views, step + 1))
-                yield self._on_device(ready, number, views, step)
+                    upcoming.append(ahead.submit(self._read, order, step + 1))
+                on_device = pictures.to(self.device, non_blocking=True)
+                yield Batch(
+                    rows=rows,
+                    labels=self.labels[rows].to(self.device),
+                    views=random_views(on_device, views, self._random(number, step)),
+                )
 
-    def _read(
-        self, order: NDArray[np.int64], epoch: int, views: Views, step: int
-    ) -> tuple[NDArray[np.int64], Tensor]:
+    def _read(self, order: NDArray[np.int64], step: int) -> tuple[NDArray[np.int64], Tensor]:
         start = (step * self.ranks + self.rank) * self.batch
         rows = order[start : start + self.batch]
         pictures = torch.from_numpy(self.pictures.batch(rows))
-        if self.device.type == "cpu":
-            return rows, random_views(pictures, views, self._random(epoch, step))
-        return rows, pictures.pin_memory()
-
-    def _on_device(
-        self, read: tuple[NDArray[np.int64], Tensor], epoch: int, views: Views, step: int
-    ) -> Batch:
-        rows, content = read
-        if self.device.type != "cpu":
-            pictures = content.to(self.device, non_blocking=True)
-            content = random_views(pictures, views, self._random(epoch, step))
-        return Batch(rows=rows, labels=self.labels[rows].to(self.device), views=content)
+        return rows, pictures if self.device.type == "cpu" else pictures.pin_memory()
 
     def _random(self, epoch: int, step: int) -> torch.Generator:
         words = np.random.SeedSequence([self.seed, epoch, step, self.rank]).generate_state(2)

@@ -11,5 +11,10 @@ def commit() -> str:
 
 def _git(*words: str) -> str:
     here = Path(__file__).parent
-    said = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=False)
+    try:
+        said = subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:  # no git here
+        return ""
     return said.stdout.strip()

@@ -118,11 +118,6 @@ def some_people(faces: Faces, people: int, most: int) -> Faces:
     )
 
 
-def curve_of(training: Training, batch_losses: list[dict[str, float]]) -> None:
-    """Note the head's own curves at this step."""
-    batch_losses.append({"step": training.done, **training.head.curves()})
-
-
 def attempt(trial: Trial, train: Faces, val: Faces) -> dict[str, Any]:
     """Train once; figures on people who were not trained on, and the curves of the head."""
     training = Training(trial.recipe, train, CPU)
@@ -130,17 +125,12 @@ def attempt(trial: Trial, train: Faces, val: Faces) -> dict[str, Any]:
         _spread_classes(training)
     loss = 0.0
     curves: list[dict[str, float]] = []
-    while training.done < training.steps:
-        epoch, first = divmod(training.done, len(training.loader))
-        training.backbone.train()
-        for batch in training.loader.epoch(epoch, trial.recipe.views, first):
-            loss = training.step(batch).head.item()
-            if training.head.curves() and training.done % 5 == 0:
-                curve_of(training, curves)
-            if training.done == training.steps or not np.isfinite(loss):
-                break
+    for batch in training.batches():
+        loss = training.step(batch).head.item()
         if not np.isfinite(loss):
             break
+        if training.head.curves() and training.done % 5 == 0:
+            curves.append({"step": training.done, **training.head.curves()})
     said = {"group": trial.group, "name": trial.name, "seed": trial.recipe.seed, "loss": loss}
     said["options"] = dict(trial.recipe.head_options)
     if not np.isfinite(loss):

@@ -31,25 +31,18 @@ def fit(training: Training, sets: dict[str, Faces], out: Path) -> None:
     """Run ``training`` to its end; checkpoints, ``training.json`` and curves go to ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     watch = Watch(training, out) if training.world.rank == 0 else None
-    length = len(training.loader)
-    every = max(1, round(training.recipe.validate_every * length))
+    every = max(1, round(training.recipe.validate_every * len(training.loader)))
     clock = time.monotonic()
     try:
-        while training.done < training.steps:
-            epoch, first = divmod(training.done, length)
-            training.backbone.train()
-            for batch in training.loader.epoch(epoch, training.recipe.views, first):
-                losses = training.step(batch)
-                if watch:
-                    watch.saw(losses)
-                last = training.done == training.steps
-                if last or training.done % every == 0:
-                    now = time.monotonic()
-                    training.minutes += (now - clock) / 60
-                    clock = now
-                    _keep(training, sets, out, watch)
-                if last:
-                    break
+        for batch in training.batches():
+            losses = training.step(batch)
+            if watch:
+                watch.saw(losses)
+            if training.done == training.steps or training.done % every == 0:
+                now = time.monotonic()
+                training.minutes += (now - clock) / 60
+                clock = now
+                _keep(training, sets, out, watch)
     finally:
         if watch:
             watch.close()
@@ -63,7 +56,6 @@ def _keep(training: Training, sets: dict[str, Faces], out: Path, watch: Watch | 
     figures = validate(backbone, sets, training.world.device) if watch else {}
     # Every rank takes part: a sharded head is gathered from all.
     kept = training.snapshot(backbone, figures)
-    training.backbone.train()
     if watch:
         watch.validated(figures)
         checkpoint.save(kept, out)

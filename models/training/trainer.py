@@ -1,8 +1,7 @@
 """One training: student, head, average and optimizers, step by step."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, Final, cast
 
 import numpy as np
@@ -13,13 +12,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from models.training import checkpoint
-from models.training.backbones import BACKBONES
+from models.training.build import backbone_of, head_of, moving_average, optimizer_for
 from models.training.data.faces import inner
 from models.training.distil import Distillation
-from models.training.heads import HEADS
-from models.training.heads.base import Head
-from models.training.heads.cosface import default_scale
-from models.training.heads.margins import AngularMargin, CombinedMargin, CosineMargin, Margin
 from models.training.heads.partial_fc import PartialFC
 from models.training.inference import embed, settle_statistics
 from models.training.loader import Batch, Loader, People
@@ -27,8 +22,6 @@ from models.training.provenance import commit
 from models.training.recipes import Recipe
 from models.training.schedule import learning_rate_at, margin_share_at
 
-COSFACE_MARGIN: Final = 0.2
-PUBLISHED_SCALE: Final = 64.0
 SETTLING: Final = 4096  # crops over which the averaged network's statistics are taken
 
 
@@ -79,7 +72,7 @@ class Training:
         self.about = about or {}
         torch.manual_seed(recipe.seed)
         self.backbone = backbone_of(recipe).to(world.device)
-        self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack it
         self.head = head_of(recipe, len(data.identities)).to(world.device)
         self.distillation = None
         if targets is not None:
@@ -131,6 +124,16 @@ class Training:
         """Share of the run that is done, 0 to 1."""
         return self.done / self.steps
 
+    def batches(self) -> Iterator[Batch]:
+        """What is left to train on, in training mode; each is to be given to ``step``."""
+        while self.done < self.steps:
+            epoch, first = divmod(self.done, len(self.loader))
+            for batch in self.loader.epoch(epoch, self.recipe.views, first):
+                self.backbone.train()
+                yield batch
+                if self.done == self.steps:
+                    return
+
     def losses(self, batch: Batch) -> Losses:
         """Forward pass of a batch."""
         device = self.world.device.type
@@ -158,7 +161,7 @@ class Training:
         losses = self.losses(batch)
         self.optimizer.zero_grad()
         self.head_optimizer.zero_grad()
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        losses.total.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         nn.utils.clip_grad_norm_(self.backbone.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
         self.head_optimizer.step()
@@ -280,88 +283,6 @@ class Training:
         if isinstance(weight, Tensor) and weight.shape == centres.shape:
             weight.data.copy_(F.normalize(centres))
         self.average.module.load_state_dict(kept.backbone_state)
-
-
-Weights = tuple[Tensor, ...] | list[Tensor]
-
-
-def moving_average(decay: float) -> Callable[[Weights, Weights, Tensor | int], None]:
-    """Exponential moving average of weights that is short at first.
-
-    After n steps it forgets with min(decay, (1 + n) / (10 + n)): with the whole decay a run of a
-    thousand steps would end with an average that still remembers its first weights.
-    """
-
-    @torch.no_grad()
-    def blend(averaged: Weights, current: Weights, count: Tensor | int) -> None:
-        # Stays on the device: reading the count would wait for it at every step.
-        steps = torch.as_tensor(count, dtype=torch.float32, device=averaged[0].device)
-        kept = ((1 + steps) / (10 + steps)).clamp(max=decay)
-        for mean, value in zip(averaged, current, strict=True):
-            mean.lerp_(value, (1 - kept).to(mean.dtype))
-
-    return blend
-
-
-def backbone_of(recipe: Recipe) -> nn.Module:
-    """The network that the recipe names. Raises ValueError for an unknown name."""
-    if recipe.backbone not in BACKBONES:
-        raise ValueError(f"no backbone {recipe.backbone!r}; there are {', '.join(BACKBONES)}")
-    return BACKBONES[recipe.backbone](dimension=recipe.dimension, dropout=recipe.dropout)
-
-
-def head_of(recipe: Recipe, classes: int) -> Head:
-    """The head that the recipe names. Raises ValueError for an unknown name or option."""
-    if recipe.head not in HEADS:
-        raise ValueError(f"no head {recipe.head!r}; there are {', '.join(HEADS)}")
-    options = dict(recipe.head_options)
-    try:
-        if recipe.sample_rate:
-            return sharded_head(recipe, classes, **options)
-        return HEADS[recipe.head](dimension=recipe.dimension, classes=classes, **options)
-    except TypeError as error:
-        raise ValueError(f"head {recipe.head}: {error}") from error
-
-
-def sharded_head(
-    recipe: Recipe, classes: int, *, scale: float | None = None, **options: float
-) -> PartialFC:
-    """Partial FC with the margin and scale of the recipe's head; ``options`` are its margin's."""
-    if recipe.head not in SHARDED:
-        able = ", ".join(SHARDED)
-        raise ValueError(f"sample_rate works with {able}, not with head {recipe.head!r}")
-    if scale is None:
-        wanted = options.get("margin", COSFACE_MARGIN)
-        scale = default_scale(classes, wanted) if recipe.head == "cosface" else PUBLISHED_SCALE
-    return PartialFC(
-        dimension=recipe.dimension,
-        classes=classes,
-        margin=SHARDED[recipe.head](**options),
-        scale=scale,
-        rate=recipe.sample_rate,
-    )
-
-
-def _combined(m1: float = 1.0, m2: float = 0.3, m3: float = 0.2) -> CombinedMargin:
-    return CombinedMargin(factor=m1, angle=m2, cosine=m3)
-
-
-# Margins that work on a shard of the classes, with the options and defaults of their heads.
-SHARDED: Final[dict[str, Callable[..., Margin]]] = {
-    "cosface": partial(CosineMargin, margin=COSFACE_MARGIN),
-    "arcface": partial(AngularMargin, margin=0.5),
-    "combined": _combined,
-}
-
-
-def optimizer_for(recipe: Recipe, modules: list[nn.Module]) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum; no weight decay on normalisation, slopes and biases."""
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, recipe.learning_rate, momentum=recipe.momentum, nesterov=True)
 
 
 def plain(value: Any) -> Any:

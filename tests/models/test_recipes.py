@@ -5,13 +5,13 @@ from itertools import pairwise
 import pytest
 
 from models.training.backbones import BACKBONES
+from models.training.build import backbone_of, head_of
 from models.training.heads import HEADS
 from models.training.heads.margin_head import MarginHead
 from models.training.heads.partial_fc import PartialFC
 from models.training.recipes import COMPARISON, RECIPES, overridden
 from models.training.schedule import learning_rate_at, margin_share_at
 from models.training.study import HEADS as COMPARED
-from models.training.trainer import backbone_of, head_of
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -90,7 +90,7 @@ def test_angles_of_the_toy_are_those_on_the_circle(monkeypatch: pytest.MonkeyPat
     class Untrained:
         backbone = None
 
-    figures = study.toy_figures(Untrained(), faces)  # type: ignore[arg-type]
+    figures = study.toy_figures(Untrained(), faces)
     assert figures["least_angle_between_centres"] == pytest.approx(80, abs=0.05)
     assert figures["mean_angle_within"] == pytest.approx(np.abs(spread).mean(), abs=0.05)
     # 90 degrees from middle to middle, less twice the 4.5 that hold nine faces of ten.

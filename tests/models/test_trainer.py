@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,13 @@ from torch.optim.swa_utils import AveragedModel
 
 from models.training import checkpoint
 from models.training.augment import MIRRORED
+from models.training.build import moving_average
 from models.training.data.faces import Faces
 from models.training.data.together import Together
 from models.training.inference import embed
 from models.training.recipes import Recipe
 from models.training.train import fit
-from models.training.trainer import Training, World, moving_average
+from models.training.trainer import Training, World
 from models.training.watch import TrainingDiverged
 from tests.models.people import SMALL, patterned_faces
 
@@ -59,15 +61,7 @@ def one_thread() -> None:
 
 def trace(training: Training, steps: int) -> NDArray[np.float64]:
     """Losses of the next ``steps`` steps."""
-    losses: list[float] = []
-    while len(losses) < steps:
-        epoch, first = divmod(training.done, len(training.loader))
-        training.backbone.train()
-        for batch in training.loader.epoch(epoch, training.recipe.views, first):
-            losses.append(training.step(batch).total.item())
-            if len(losses) == steps:
-                break
-    return np.array(losses)
+    return np.array([training.step(b).total.item() for b in islice(training.batches(), steps)])
 
 
 def teacher_of(faces: Faces) -> Tensor:

@@ -96,24 +96,13 @@ def clopper_pearson(count: int, total: int, confidence: float = 0.95) -> tuple[f
     return low, high
 
 
-def wilson(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Score interval of a binomial share (Wilson, 1927)."""
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    share = count / total
-    centre = share + z * z / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    low = 0.0 if count == 0 else (centre - spread) / scale
-    high = 1.0 if count == total else (centre + spread) / scale
-    return low, high
-
-
 def allowed(share: float, total: int) -> int:
     """How many of ``total`` a share allows, rounded down. ``share`` is taken as it is written.
 
-    In binary 0.29 * 100 is 28.999999999999996, and one false match would be lost.
+    In binary 0.29 * 100 is 28.999999999999996 and 1 / 54 a little less than a 54th: one false match
+    would be lost.
     """
-    return math.floor(Fraction(str(float(share))) * total)
+    return math.floor(Fraction(str(float(share))).limit_denominator(10**9) * total)
 
 
 def supported(shares: Iterable[float], total: int) -> tuple[float, ...]:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +9,10 @@ from numpy.typing import NDArray
 from app.types import Floats, Pixels
 from app.vision.embed import Recognizer
 from app.vision.pack import Pack
-from models.training.data import open_source
+from models.training.data import faces, open_source
 from models.training.data.folder import ImageFolder
 from models.training.errors import TrainingDataError
 from models.training.evaluation.photos import decoded, embed, embed_photos
-
-SIZE: Final = 112
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +89,10 @@ def labelled_crops(
 def inner(pixels: Pixels, name: str) -> Pixels:
     """The inner 112x112 of a square picture. Raises TrainingDataError for other shapes."""
     height, width = pixels.shape[:2]
-    if height != width or height < SIZE or height % 2:
+    if height != width or height < faces.CROP_SIZE or height % 2:
         raise TrainingDataError(
-            f"{name} is {width}x{height}: aligned crops are square, even and at least {SIZE}. "
-            "Align photos with `prepare`, or give them with --photos."
+            f"{name} is {width}x{height}: aligned crops are square, even and at least "
+            f"{faces.CROP_SIZE}. Align photos with `prepare`, or give them with --photos."
         )
-    margin = (height - SIZE) // 2
-    return pixels[margin : margin + SIZE, margin : margin + SIZE]
+    crop: Pixels = faces.inner(pixels[None])[0]
+    return crop

@@ -26,23 +26,28 @@ class ElasticFace(Head):
 
     Margins come from N(margin, deviation²) by torch's global generator, in training only; in
     evaluation all are ``margin``. ``plus`` is the paper's "+": the harder a sample, the larger
-    of the drawn margins it gets.
+    of the drawn margins it gets. None stands for what the paper takes, see the subclasses.
     """
+
+    published_margin: float
+    published_deviation: float
+    published_deviation_of_plus: float
 
     def __init__(
         self,
         *,
         dimension: int,
         classes: int,
-        scale: float,
-        margin: float,
-        deviation: float,
-        plus: bool,
+        scale: float = 64.0,
+        margin: float | None = None,
+        deviation: float | None = None,
+        plus: bool = False,
     ) -> None:
         super().__init__(dimension=dimension, classes=classes)
+        published = self.published_deviation_of_plus if plus else self.published_deviation
         self.scale = scale
-        self.margin = margin
-        self.deviation = deviation
+        self.margin = self.published_margin if margin is None else margin
+        self.deviation = published if deviation is None else deviation
         self.plus = plus
         self.weight = class_rows(rows=classes, dimension=dimension)
 
@@ -65,54 +70,22 @@ class ElasticFace(Head):
 
 
 class ElasticArcFace(ElasticFace):
-    """ElasticFace-Arc: cos(θ_y + m). The deviation is the paper's: .05, or .0175 for "+"."""
+    """ElasticFace-Arc: cos(θ_y + m)."""
 
-    def __init__(
-        self,
-        *,
-        dimension: int,
-        classes: int,
-        scale: float = 64.0,
-        margin: float = 0.5,
-        deviation: float | None = None,
-        plus: bool = False,
-    ) -> None:
-        published = 0.0175 if plus else 0.05
-        super().__init__(
-            dimension=dimension,
-            classes=classes,
-            scale=scale,
-            margin=margin,
-            deviation=published if deviation is None else deviation,
-            plus=plus,
-        )
+    published_margin = 0.5
+    published_deviation = 0.05
+    published_deviation_of_plus = 0.0175
 
     def targets(self, cosines: Tensor, margins: Tensor) -> Tensor:
         return add_angle(cosines, margins)
 
 
 class ElasticCosFace(ElasticFace):
-    """ElasticFace-Cos: cos θ_y - m. The deviation is the paper's: .05, or .02 for "+"."""
+    """ElasticFace-Cos: cos θ_y - m."""
 
-    def __init__(
-        self,
-        *,
-        dimension: int,
-        classes: int,
-        scale: float = 64.0,
-        margin: float = 0.35,
-        deviation: float | None = None,
-        plus: bool = False,
-    ) -> None:
-        published = 0.02 if plus else 0.05
-        super().__init__(
-            dimension=dimension,
-            classes=classes,
-            scale=scale,
-            margin=margin,
-            deviation=published if deviation is None else deviation,
-            plus=plus,
-        )
+    published_margin = 0.35
+    published_deviation = 0.05
+    published_deviation_of_plus = 0.02
 
     def targets(self, cosines: Tensor, margins: Tensor) -> Tensor:
         return cosines - margins

@@ -60,7 +60,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     """
     if rank_count() == 1:
         return rows
-    gathered: Tensor = _GatherRows.apply(rows)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _GatherRows.apply(rows)  # type: ignore[no-untyped-call]  # untyped in torch
     return gathered
 
 
@@ -80,7 +80,7 @@ def sharded_cross_entropy(logits: Tensor, owned: Tensor, columns: Tensor) -> Ten
     ``owned`` [P] are the samples whose class is here, ``columns`` [P] where. Every sample's class
     is on exactly one rank.
     """
-    loss: Tensor = _ShardedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+    loss: Tensor = _ShardedCrossEntropy.apply(  # type: ignore[no-untyped-call]  # untyped in torch
         logits, owned, columns
     )
     return loss

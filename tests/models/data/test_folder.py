@@ -57,7 +57,7 @@ def test_the_fingerprint_does_not_know_the_order_of_reading() -> None:
     content = {"a/1": b"one", "a-b/1": b"two", "a/2": b"three"}
     found = set()
     for names in (["a/1", "a-b/1", "a/2"], ["a/2", "a/1", "a-b/1"]):
-        found.add(fingerprint_of(names, lambda index, names=names: content[names[index]]))  # type: ignore[misc]
+        found.add(fingerprint_of(names, lambda index, names=names: content[names[index]]))
     assert len(found) == 1
 
 

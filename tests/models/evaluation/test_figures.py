@@ -20,7 +20,6 @@ from models.training.evaluation.figures import (
     supported,
     tar_at_far,
     threshold_at,
-    wilson,
 )
 
 # Few values, so that ties are the rule.
@@ -78,18 +77,16 @@ def test_no_mated_pair_is_an_error_not_a_rate() -> None:
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_intervals_hold_their_rate_and_agree_with_the_definition(counted: tuple[int, int]) -> None:
+def test_an_interval_holds_its_rate_and_fits_the_definition(
+    counted: tuple[int, int],
+) -> None:
     count, total = counted
-    for low, high in (clopper_pearson(count, total), wilson(count, total)):
-        assert 0 <= low <= count / total <= high <= 1
     low, high = clopper_pearson(count, total)
+    assert 0 <= low <= count / total <= high <= 1
     if count:
         assert stats.binom.sf(count - 1, total, low) == pytest.approx(0.025, rel=1e-6)
     if count < total:
         assert stats.binom.cdf(count, total, high) == pytest.approx(0.025, rel=1e-6)
-    for bound in wilson(count, total):
-        spread = abs(bound - count / total) / math.sqrt(bound * (1 - bound) / total or 1)
-        assert spread == pytest.approx(1.959964, rel=1e-5) or bound in (0, 1)
 
 
 def test_three_of_three_thousand_are_the_textbook_interval() -> None:

@@ -210,7 +210,7 @@ def test_sampling_loss_counts_the_drawn_classes_only() -> None:
 
 def test_two_processes_do_what_one_does_and_three_go_on(tmp_path: Path) -> None:
     plain = plain_step(2 * EACH)
-    spawn(work, (tmp_path,), nprocs=3)  # type: ignore[no-untyped-call]
+    spawn(work, (tmp_path,), nprocs=3)
     two = [torch.load(tmp_path / f"train {rank}.pt") for rank in range(2)]
     three = [torch.load(tmp_path / f"resume {rank}.pt") for rank in range(3)]
     assert [part["shard"] for part in two] == [(0, 6), (6, 5)]
