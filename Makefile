@@ -59,6 +59,7 @@ lock:  ## make the lock files anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra cpu -o locks/cpu.txt
 	$(COMPILE) --extra cpu --extra test --extra train --override locks/overrides-test.txt -o locks/test.txt
 	$(COMPILE) --extra gpu --override locks/overrides-gpu.txt -o locks/gpu.txt
+	$(COMPILE) --extra cpu --extra tools -o locks/tools.txt
 
 clean:  ## remove the virtual environment and caches (never the data directory)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
