@@ -1,0 +1,1 @@
+"""What `python -m app` can do: a module a command, each with `add` (its options) and `run`."""

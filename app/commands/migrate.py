@@ -1,0 +1,32 @@
+"""`python -m app migrate`: the database's schema, up to date or back down."""
+
+import argparse
+import asyncio
+
+from app.commands.parsing import Commands
+from app.main import open_database
+from app.settings import Settings
+from app.store import migrate
+
+
+def add(commands: Commands) -> None:
+    command = commands.add_parser("migrate", help="bring the database's schema up to date")
+    command.add_argument(
+        "--down-to",
+        metavar="REVISION",
+        help="go back instead, to a revision or to `base`; what newer revisions hold is lost",
+    )
+    command.set_defaults(run=_run)
+
+
+def _run(asked: argparse.Namespace, settings: Settings) -> None:
+    asyncio.run(_migrate(settings, asked.down_to))
+
+
+async def _migrate(settings: Settings, down_to: str | None) -> None:
+    """Raises CannotStart, DatabaseUnavailable."""
+    async with open_database(settings) as database:
+        if down_to is None:
+            await migrate.upgrade(database)
+        else:
+            await migrate.downgrade(database, down_to)

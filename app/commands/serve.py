@@ -1,0 +1,86 @@
+"""`python -m app serve`: the service, until a signal comes."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from app import __version__
+from app.commands.parsing import Commands
+from app.errors import CannotStart
+from app.main import create_app
+from app.settings import Settings
+
+
+def add(commands: Commands) -> None:
+    command = commands.add_parser(
+        "serve", help="start the service (with a PostgreSQL of its own if need be)"
+    )
+    command.set_defaults(run=lambda _, settings: asyncio.run(serve(settings)))
+
+
+class CannotBind(CannotStart):
+    code = "cannot_bind"
+
+
+class _Server(uvicorn.Server):
+    """Stops on SIGINT and SIGTERM, and then returns, so that the house is left in order.
+
+    uvicorn's own way raises the signal again when it is done, which would end the process before
+    PostgreSQL is stopped and the snapshots are written.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, self.handle_exit, each, None)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            name = f"[{host}]" if ":" in host else host
+            print(f"Rollcall {__version__} serves http://{name}:{port} (try /docs)", flush=True)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until a signal comes; requests in flight are answered first. Raises CannotStart."""
+    with _bound(settings) as listener:
+        app = create_app(settings)
+        main = asyncio.current_task()
+        if main is not None:  # a signal before the server stands undoes what was begun
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
+        async with app.router.lifespan_context(app):
+            server = _Server(
+                uvicorn.Config(
+                    app,
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    timeout_keep_alive=30,
+                    timeout_graceful_shutdown=int(settings.deadline) + 5,
+                )
+            )
+            await server.serve(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _bound(settings: Settings) -> Iterator[socket.socket]:
+    """The socket to serve on, taken before the models are loaded, so that a taken port shows."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            raise CannotBind(
+                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
+                "Choose another ROLLCALL_HOST or ROLLCALL_PORT."
+            ) from None
+        yield listener
