@@ -29,12 +29,13 @@ from app.errors import CannotStart
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
 from app.settings import Settings
-from app.store import migrate
+from app.store import migrate, vaultkeys
 from app.store.database import Database
 from app.store.embedded import EmbeddedPostgres, owning
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
 from app.sync.follow import Sync
 from app.usecases.rooms import Rooms
+from app.vault import Vault, read_secret, secret_of_installation
 from app.vision.faces import Vision, open_vision
 
 log = structlog.get_logger()
@@ -98,7 +99,9 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     kernel: Kernel = GpuKernel() if settings.search_device == "cuda" else CpuKernel()
     database = await stack.enter_async_context(open_database(settings))
     await _await_schema(settings, database)
-    following = Database(database.url, pool=_SYNC_POOL)
+    async with database.transaction() as connection:
+        await vaultkeys.require_openable(connection)
+    following = Database(database.url, pool=_SYNC_POOL, vault=database.vault)
     stack.push_async_callback(following.close)
     sync = Sync(
         following,
@@ -144,8 +147,12 @@ async def _warm_up(app: FastAPI, rooms: Rooms) -> None:
 
 @contextlib.asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database that was named, or one of our own in the data directory. Raises CannotStart."""
+    """The database that was named, or one of our own in the data directory, with its vault.
+
+    Raises CannotStart.
+    """
     _make_private(settings.data_dir)
+    vault = open_vault(settings)
     async with contextlib.AsyncExitStack() as stack:
         if settings.database_url is not None:
             url = settings.database_url.get_secret_value()
@@ -154,9 +161,33 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
             postgres = EmbeddedPostgres(settings.data_dir / "postgres")
             url = await postgres.start()
             stack.push_async_callback(postgres.stop)
-        database = Database(url, pool=settings.database_pool)
+        database = Database(url, pool=settings.database_pool, vault=vault)
         stack.push_async_callback(database.close)
         yield database
+
+
+def open_vault(settings: Settings) -> Vault:
+    """The vault of the secrets that are given, or of the one in the data directory.
+
+    Only a service that nobody else reaches, on a database that nobody else uses, makes a secret of
+    its own: elsewhere a second one would be made unseen. Raises CannotStart.
+    """
+    if settings.secret is not None:
+        primary = read_secret(settings.secret.get_secret_value(), "ROLLCALL_SECRET")
+    elif settings.database_url is None and settings.on_loopback:
+        path = settings.data_dir / "secret"
+        primary = read_secret(secret_of_installation(path), str(path))
+    else:
+        raise CannotStart(
+            "ROLLCALL_SECRET is not set. It opens the keys of everything that is enrolled, so a "
+            "service with a named database, or beyond loopback, needs to be given it. Make one "
+            "with: openssl rand -hex 32. Keep a copy: without it nothing can be read."
+        )
+    others = [
+        read_secret(each.get_secret_value(), f"ROLLCALL_OTHER_SECRETS[{number}]")
+        for number, each in enumerate(settings.other_secrets)
+    ]
+    return Vault(primary, others)
 
 
 def _make_private(folder: Path) -> None:

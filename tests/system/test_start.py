@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import ROOT, Service
+from tests.service import ROOT, SECRET, Service
 
 
 def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -133,6 +133,7 @@ def test_a_wrong_installation_is_refused_by_name(
         "ROLLCALL_PACK": str(tiny_pack),
         "ROLLCALL_DATA_DIR": str(tmp_path / "data"),
         "ROLLCALL_PORT": "0",
+        "ROLLCALL_SECRET": SECRET,
     }
     refused = run("serve", **{**base, **settings})
     assert refused.returncode == 1
