@@ -25,11 +25,12 @@ from app.api import (
     verify,
 )
 from app.api.door import Door
-from app.errors import CannotStart
+from app.errors import CannotStart, RollcallError
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
 from app.settings import Settings
-from app.store import migrate, vaultkeys
+from app.store import collections as collections_store
+from app.store import migrate, resealing, vaultkeys
 from app.store.database import Database
 from app.store.embedded import EmbeddedPostgres, owning
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
@@ -119,6 +120,8 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     )
     sync.start()
     stack.push_async_callback(sync.stop)
+    sealing = asyncio.create_task(_seal_what_is_plain(database))
+    stack.push_async_callback(_cancelled, sealing)
     return Rooms(settings, database, sync, visions, default)
 
 
@@ -137,6 +140,25 @@ def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:
         for name in (settings.pack, *settings.extra_packs)
     ]
     return visions[0], {vision.model: vision for vision in visions}
+
+
+async def _seal_what_is_plain(database: Database) -> None:
+    """Seal templates of an older version, and end rotations that were interrupted."""
+    async with database.transaction() as connection:
+        homes = await collections_store.heads(connection)
+    for home in homes:
+        try:
+            done = await resealing.reseal(database, home.id)
+        except RollcallError as reason:  # the next start tries again; what is plain is readable
+            log.warning("sealing.put_off", collection_id=str(home.id), reason=reason.code)
+        else:
+            if done.templates or done.crops:
+                log.info("sealed", collection_id=str(home.id), templates=done.templates)
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _warm_up(app: FastAPI, rooms: Rooms) -> None:

@@ -210,7 +210,12 @@ async def templates_of(
             (tables.vault_keys.c.collection_id == _t.collection_id)
             & (tables.vault_keys.c.version == _t.key_version),
         )
-        .add_columns(_t.collection_id.label("home"))
+        .join(
+            tables.collection_models,
+            (tables.collection_models.c.collection_id == _t.collection_id)
+            & (tables.collection_models.c.model == _t.model),
+        )
+        .add_columns(_t.collection_id.label("home"), tables.collection_models.c.dimension)
         .where(_t.person_id == person_id, _t.model == model)
         .order_by(_f.sequence)
     )
@@ -219,11 +224,8 @@ async def templates_of(
         return [], np.empty((0, 0), "f4")
     keys = {row.version: vaultkeys.opened(connection, row) for row in rows if row.wrapped}
     seals = TemplateSeals(rows[0].home, model, keys)
-    vectors = [
-        np.frombuffer(seals.open(row.key_version, row.face_id.bytes, row.vector), "<f4")
-        for row in rows
-    ]
-    return [row.face_id for row in rows], np.stack(vectors)
+    stored = [(row.face_id.bytes, person_id.bytes, row.vector, row.key_version) for row in rows]
+    return [row.face_id for row in rows], seals.rows(stored, rows[0].dimension).vectors
 
 
 def to_bytes(embedding: Floats) -> bytes:
