@@ -10,6 +10,7 @@ from app.api.deps import House, Limit, RequestId, cursor_number
 from app.api.fields import CollectionName, Cursor, Name
 from app.store.collections import Census
 from app.usecases import browse
+from app.usecases.audit_index import audit_collection
 from app.usecases.erase import erase_collection
 
 router = APIRouter(prefix="/collections", tags=["collections"])
@@ -58,6 +59,16 @@ async def get(name: InPath, house: House, request_id: RequestId) -> schemas.Coll
 async def delete(name: InPath, house: House, request_id: RequestId) -> schemas.ErasedAnswer:
     """Persons, faces, templates and snapshots are gone when this answers. There is no undo."""
     return schemas.ErasedAnswer.of(await erase_collection(house, name), request_id)
+
+
+@router.get("/{name}/audit", summary="Is the index what PostgreSQL holds?")
+async def audit(name: InPath, house: House, request_id: RequestId) -> schemas.AuditAnswer:
+    """Compares every template of this process's index with PostgreSQL, at one revision.
+
+    It takes some ten seconds for a million templates, and one at a time is made. Nothing is
+    changed or repaired.
+    """
+    return schemas.AuditAnswer.of(await audit_collection(house, name), request_id)
 
 
 @router.get("/{name}/persons", summary="The persons of a collection", tags=["persons"])
