@@ -1,34 +1,44 @@
 """`python -m app audit index`: what an operator runs to see that nothing differs."""
 
 import asyncio
+import io
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import patch
 
-from tests.service import ROOT, Service
+from app.__main__ import main
+from tests.service import Service
 from tests.sync.people import enrol, index_of, sql, with_database
 
 KEY = "rc_0123_secret"
 
 
-def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: str, **settings: str) -> Done:
+    """`python -m app audit index`, in this process: starting another takes seconds."""
     clean = {name: v for name, v in os.environ.items() if not name.startswith("ROLLCALL_")}
-    return subprocess.run(
-        [sys.executable, "-m", "app", "audit", "index", *arguments],
-        cwd=ROOT,
-        env={**clean, "ROLLCALL_LOG_LEVEL": "error", **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    environment = {**clean, "ROLLCALL_LOG_LEVEL": "error", **settings}
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        patch.dict(os.environ, environment, clear=True),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        status = main(["audit", "index", *arguments])
+    return Done(status, out.getvalue(), err.getvalue())
 
 
 @contextmanager
