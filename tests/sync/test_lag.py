@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -13,7 +14,7 @@ from app.store.database import Database
 from app.store.persons import NewPerson
 from tests.sync.people import NAME, enrol, with_database
 from tests.sync.test_oracle import Replica
-from tests.sync.test_restore import until
+from tests.sync.test_restore import equal, until
 
 
 @asynccontextmanager
@@ -79,6 +80,28 @@ def test_silence_grows_while_postgresql_does_not_answer(database_url: str, tmp_p
                 assert replica.sync.silence > 2.5
                 assert replica.sync.silence < monotonic() - began + 2
             await until(quiet, "it did not get back in touch")
+        finally:
+            await replica.stop()
+
+    with_database(database_url, work)
+
+
+def test_what_was_not_notified_is_seen_by_the_poll(database_url: str, tmp_path: Path) -> None:
+    async def work(database: Database) -> None:
+        await enrol(database, 0)
+        replica = Replica(database_url, tmp_path)
+        try:
+            await until(partial(equal, replica, database, 1), "it did not load")
+            [listening] = [loop for loop in replica.sync._loops if loop.get_name() == "_listen"]
+            listening.cancel()
+            await asyncio.wait([listening])
+            await enrol(database, 1, 2)
+            index = replica.sync.indexes[0]
+
+            async def moved() -> bool:
+                return index.revision == 2
+
+            await until(moved, "only a notification moves it")
         finally:
             await replica.stop()
 
