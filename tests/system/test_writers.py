@@ -240,6 +240,21 @@ async def execute(url: str, script: str) -> None:
         await connection.close()
 
 
+def refuse_what_is_not_there(writers: list[Writer], image: bytes) -> None:
+    """In the midst of it: a revision that did not come is not answered with an earlier one."""
+    while not any(writer.truth.revisions for writer in writers):
+        time.sleep(0.05)
+    written = next(writer for writer in writers if writer.truth.revisions)
+    ahead = httpx.post(
+        f"{written.urls[0]}/identify",
+        files={"image": image},
+        data={"collection": written.collection, "min_revision": "1000000"},
+        timeout=PATIENCE,
+    )
+    assert (ahead.status_code, ahead.json().get("code")) == (503, "revision_not_reached")
+    assert int(ahead.headers["retry-after"]) >= 1
+
+
 def until_followed(client: httpx.Client, urls: list[str], database_url: str) -> None:
     """Wait until every replica stands where PostgreSQL stands, by itself: nothing else is asked."""
     heads = asyncio.run(fetch(database_url, "SELECT name, revision FROM collections"))
@@ -268,23 +283,12 @@ def write_through_all(
     for thread in (*writers, cutter):
         thread.start()
 
-    with httpx.Client(timeout=PATIENCE) as client:
-        # In the midst of it: a revision that is not there is never made up.
-        while not any(writer.truth.revisions for writer in writers if not writer.drops):
-            time.sleep(0.05)
-        ahead = client.post(
-            f"{urls[0]}/identify",
-            files={"image": images[0]},
-            data={
-                "collection": next(w.collection for w in writers if w.truth.revisions),
-                "min_revision": "1000000",
-            },
-        )
-        assert (ahead.status_code, ahead.json()["code"]) == (503, "revision_not_reached")
-        assert int(ahead.headers["retry-after"]) >= 1
-
+    try:
+        refuse_what_is_not_there(writers, images[0])
+    finally:
         for thread in (*writers, cutter):
             thread.join(PATIENCE + seconds)
+    with httpx.Client(timeout=PATIENCE) as client:
         faults = [repr(writer.fault) for writer in writers if writer.fault is not None]
         assert not faults, "\n".join(faults)
         assert all(writer.answered for writer in writers)

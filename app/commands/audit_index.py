@@ -1,4 +1,4 @@
-"""`python -m app audit`: is what the service works with what PostgreSQL holds?"""
+"""`python -m app audit index`: is what the service works with what PostgreSQL holds?"""
 
 import argparse
 import asyncio
@@ -19,14 +19,9 @@ _COLUMNS = ("replica", "collection", "revision", "templates", "checksum", "equal
 _KINDS = ("missing", "extra", "different")
 
 
-def add(commands: Commands) -> None:
-    command = commands.add_parser("audit", help="compare what is kept in two places")
-    kinds = command.add_subparsers(dest="kind", required=True, metavar="WHAT")
-    _add_index(kinds)
-
-
-def _add_index(kinds: Commands) -> None:
-    index = kinds.add_parser(
+def add(actions: Commands) -> None:
+    """Beside what `python -m app audit` does with the record of what was done."""
+    index = actions.add_parser(
         "index",
         help="every collection's index with PostgreSQL",
         description="Compares every template of running replicas (--url, once for each), or of "
