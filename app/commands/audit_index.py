@@ -27,7 +27,7 @@ def add(actions: Commands) -> None:
         description="Compares every template of running replicas (--url, once for each), or of "
         "what the next start would load from the data directory, with PostgreSQL. Exit status 0: "
         "equal; 1: something differs or cannot be used, and is named. A key is taken from "
-        "ROLLCALL_KEY.",
+        "ROLLCALL_KEY; it needs the scopes admin and read.",
     )
     index.add_argument("--url", action="append", default=[], help="a replica, http://host:port")
     index.add_argument(

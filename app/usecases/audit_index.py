@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.store import collections
+from app.store.audit import record_of
 from app.store.database import Database
 from app.store.errors import CollectionNotFound
 from app.sync.audit import Audit
 from app.sync.follow import snapshot_path
 from app.sync.index import CollectionIndex
+from app.types import Caller
+from app.usecases.looking import known_to
 from app.usecases.rooms import Rooms
 
 
@@ -25,12 +28,23 @@ class StartAudit:
     fault: str | None
 
 
-async def audit_collection(rooms: Rooms, name: str) -> Audit:
+async def audit_collection(rooms: Rooms, caller: Caller, name: str) -> Audit:
     """Compare this process's index with PostgreSQL. Nothing is changed.
 
     Raises CollectionNotFound, DatabaseUnavailable, Overloaded.
     """
-    return await rooms.sync.audit(name)
+    known_to(caller, name)
+    audit = await rooms.sync.audit(name)
+    await rooms.journal.write(
+        record_of(
+            caller,
+            "collection.audit",
+            collection=name,
+            revision=audit.collection.position.revision,
+            equal=audit.equal,
+        )
+    )
+    return audit
 
 
 async def audit_start(

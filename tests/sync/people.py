@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -29,7 +28,7 @@ async def enrol(database: Database, seed: int, rows: int = 1, name: str = NAME) 
 
 
 async def erase_face(database: Database, face: UUID) -> None:
-    async with changing(database, partial(changes.lock_of_face, face_id=face)) as change:
+    async with changing(database, changes.lock_of_face(face)) as change:
         await change.remove_face(face)
 
 
