@@ -162,8 +162,8 @@ class Settings(BaseSettings):
 def read_settings(environment: Mapping[str, str], **given: Any) -> Settings:
     """Settings from the environment. Raises CannotStart that names each wrong variable."""
     known = {f"ROLLCALL_{name}".upper() for name in Settings.model_fields}
-    # What compose and the tests read themselves, beside the service.
-    known |= {"ROLLCALL_BIND", "ROLLCALL_VERSION", "ROLLCALL_TEST_DATA"}
+    # What compose, the tests and commands that ask a running service read themselves.
+    known |= {"ROLLCALL_BIND", "ROLLCALL_VERSION", "ROLLCALL_TEST_DATA", "ROLLCALL_KEY"}
     unknown = [
         name
         for name in sorted(environment)

@@ -1,4 +1,4 @@
-"""`python -m app audit`: what was done, proved and handed on."""
+"""`python -m app audit`: what was done, proved and handed on; and `audit index`."""
 
 import argparse
 import asyncio
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 from uuid import UUID
 
+from app.commands import audit_index
 from app.commands.parsing import Commands
 from app.errors import BadRequest
 from app.main import open_database
@@ -18,8 +19,11 @@ from app.store.audit import BEGINNING, Link, Walk
 
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser("audit", help="prove and export the record of what was done")
+    command = commands.add_parser(
+        "audit", help="prove and export the record of what was done; compare indexes"
+    )
     actions = command.add_subparsers(required=True, metavar="ACTION")
+    audit_index.add(actions)
 
     verify = actions.add_parser(
         "verify",
