@@ -38,7 +38,7 @@ def test_a_batch_is_the_oldest_who_still_wait(left: list[bool], limit: int) -> N
 
 
 def batcher(run: Callable[[Sequence[Any]], Sequence[Any]], **given: Any) -> MicroBatcher[Any, Any]:
-    settings = {"workers": 1, "limit": 4, "depth": 100, "deadline": 5.0, **given}
+    settings = {"workers": 1, "limit": 4, "depth": 100, "patience": 60.0, "deadline": 5.0, **given}
     return MicroBatcher("test", run, executor=ThreadPoolExecutor(4), **settings)
 
 
