@@ -18,6 +18,7 @@ class Service:
     """`python -m app serve` on a free port. Settings are environment variables."""
 
     def __init__(self, settings: dict[str, str]) -> None:
+        self.settings = settings
         self.log = Path(tempfile.mkstemp(prefix="rollcall-test-", suffix=".log")[1])
         clean = {name: v for name, v in os.environ.items() if not name.startswith("ROLLCALL_")}
         with self.log.open("wb") as log:

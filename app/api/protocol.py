@@ -24,6 +24,8 @@ LINGER: Final = 2.0
 MOST_UNWANTED: Final = 16_000_000
 """Bytes of such a rest that are read away: a large image, so that its sender hears the answer."""
 
+_BODY_FOLLOWS: Final = (b"content-length", b"transfer-encoding")
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -39,7 +41,7 @@ class Patience:
     connections: int
 
 
-class HeadTooLarge(Exception):
+class HeadRefused(Exception):
     """Raised into the parser, which answers 400."""
 
 
@@ -94,11 +96,16 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > MOST_HEAD or len(self.pipeline) >= MOST_PIPELINED:
-            raise HeadTooLarge
+            raise HeadRefused
+        upgrade = self.parser.should_upgrade()
+        if upgrade and any(name in _BODY_FOLLOWS for name, _ in self.headers):
+            raise HeadRefused  # the parser would skip the body, and read it as another protocol
         self._cease()
         self._in_body = True
         self._head_bytes = 0
         super().on_headers_complete()
+        if upgrade:
+            self.cycle.keep_alive = False  # answered as if it had not asked, but read no further
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
