@@ -137,9 +137,10 @@ def test_at_five_times_its_capacity_it_stays_quick_for_those_it_accepts(
     """Baseline: a closed loop of 8 clients for each worker, which saturates every core.
 
     The bound of the queue is a setting in seconds, and what a saturated service takes depends on
-    machine and picture. So the test sets it to 1.5 times the baseline's median, as an operator would
-    who wants this promise; the default allows 1.5 s, for callers who come in crowds. Generator
-    and service share the cores: capacity is lower than alone, in baseline and overload alike.
+    machine and picture. So the test sets it to 1.5 times the median of the baseline, as an
+    operator would who wants this promise; the default allows 1.5 s, for callers who come in
+    crowds. Generator and service share the cores: capacity is lower than alone, in baseline and
+    overload alike.
     """
     ask = asking(client, collection, small(astronaut), tmp_path)
     baseline = ask.load(shared_service, "closed", 8 * CORES, 4)
