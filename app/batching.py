@@ -100,9 +100,10 @@ class MicroBatcher(Generic[Item, Answer]):
         Nobody is told to come later while nothing waits: a stage slower than its patience would
         else take one item at a time, and never learn that it has become faster.
         """
-        if not self._waiting:
+        present = sum(not entry.answer.done() for entry in self._waiting)
+        if not present:
             return 0.0
-        return self._pace.wait(len(self._running) + math.ceil(len(self._waiting) / self._limit))
+        return self._pace.wait(len(self._running) + math.ceil(present / self._limit))
 
     def admit(self) -> None:
         """Raises Overloaded, with the seconds to stay away, where an item would wait too long."""

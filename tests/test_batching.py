@@ -235,6 +235,32 @@ def test_the_items_of_one_request_are_let_in_together() -> None:
     asyncio.run(work())
 
 
+def test_those_who_have_left_keep_nobody_away() -> None:
+    gate = threading.Event()
+
+    def run(items: Sequence[int]) -> Sequence[int]:
+        gate.wait(5)
+        return items
+
+    async def work() -> None:
+        queue = batcher(run, limit=1, patience=0.2)
+        asks = [asyncio.create_task(queue.submit(0))]
+        await asyncio.sleep(0.01)
+        asks += [asyncio.create_task(queue.submit(number)) for number in range(1, 6)]
+        await asyncio.sleep(0.01)
+        queue._pace.seconds = 0.1
+        with pytest.raises(Overloaded):
+            queue.admit()
+        for ask in asks[1:]:
+            ask.cancel()
+        await asyncio.sleep(0.01)
+        queue.admit()
+        gate.set()
+        await asks[0]
+
+    asyncio.run(work())
+
+
 def test_a_longer_queue_sends_callers_away_for_longer() -> None:
     async def work() -> None:
         queue = batcher(lambda items: items, limit=1, patience=1.0)

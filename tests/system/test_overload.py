@@ -98,8 +98,11 @@ def alone(service: Service, ask: Asking, count: int = 15) -> float:
     return percentile(took, 50)
 
 
-def overload(service: Service, ask: Asking, rate: float, seconds: float, most: float) -> None:
-    """Five times too much; `most`: seconds that an accepted request may take at the p99."""
+def overload(
+    service: Service, ask: Asking, rate: float, seconds: float, most: float, at_once: float
+) -> None:
+    """Five times too much. `most`: seconds that an accepted request may take at the p99, and
+    `at_once` a refused one."""
     process = psutil.Process(service.process.pid)
     before, memory = alone(service, ask), process.memory_info().rss
     heard = ask.load(service, "open", rate, seconds)
@@ -115,7 +118,7 @@ def overload(service: Service, ask: Asking, rate: float, seconds: float, most: f
     )
     assert p99 <= most
     assert heard.refused, "the load was too much"
-    assert refusal < 0.5
+    assert refusal <= at_once
     assert all(wait.isdigit() and int(wait) >= 1 for wait in heard.retry_after)
     assert not heard.other
     assert heard.broken == 0
@@ -140,7 +143,8 @@ def test_at_five_times_its_capacity_it_stays_quick_for_those_it_accepts(
     machine and picture. So the test sets it to 1.5 times the median of the baseline, as an
     operator would who wants this promise; the default allows 1.5 s, for callers who come in
     crowds. Generator and service share the cores: capacity is lower than alone, in baseline and
-    overload alike.
+    overload alike. A refusal takes half a second at most at the p99, and on a machine so busy
+    with other things that the baseline's median is longer, no longer than that.
     """
     ask = asking(client, collection, small(astronaut), tmp_path)
     baseline = ask.load(shared_service, "closed", 8 * CORES, 4)
@@ -153,7 +157,7 @@ def test_at_five_times_its_capacity_it_stays_quick_for_those_it_accepts(
     service = serve(ROLLCALL_QUEUE_SECONDS=f"{1.5 * median:.3f}")
     with service.client() as own:
         ask = asking(own, collection, small(astronaut), tmp_path)
-    overload(service, ask, rate=5 * capacity, seconds=5, most=3 * p99)
+    overload(service, ask, rate=5 * capacity, seconds=5, most=3 * p99, at_once=max(0.5, median))
 
 
 @pytest.mark.long
@@ -171,4 +175,4 @@ def test_at_the_default_a_crowd_of_64_is_served_and_five_times_too_much_is_not(
     p99 = percentile(baseline.served, 99)
     print(f"\nclosed loop of {32 * CORES}: {capacity:.0f}/s, p99 {p99:.3f} s")
     assert not baseline.refused
-    overload(service, ask, rate=5 * capacity, seconds=30, most=3 * p99)
+    overload(service, ask, rate=5 * capacity, seconds=30, most=3 * p99, at_once=0.5)
