@@ -1,6 +1,9 @@
 """Callers who dawdle lose their connection, and nobody else notices."""
 
+import os
 import select
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +15,7 @@ import psutil
 import pytest
 
 from tests.raw import PATIENCE, connect, read_answer, read_to_end, status_of
-from tests.service import Service
+from tests.service import ROOT, Service
 
 HEAD = b"Host: localhost\r\nContent-Type: application/json\r\n"
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -208,3 +211,18 @@ def test_the_rest_of_a_refused_body_is_never_taken_for_a_request(
         rest = read_to_end(connection)
     assert rest.count(b"HTTP/1.1 ") == 1
     assert rest.endswith(b'{"status":"ok"}')
+
+
+def test_a_process_that_may_not_open_its_connections_does_not_start() -> None:
+    refused = subprocess.run(
+        ["bash", "-c", f"ulimit -n 700; exec {sys.executable} -m app serve"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("ROLLCALL_")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "cannot_start: This process may open 700 files" in refused.stderr
+    assert "ROLLCALL_MAX_CONNECTIONS" in refused.stderr
