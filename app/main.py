@@ -27,6 +27,7 @@ from app.api import (
     verify,
 )
 from app.api.door import Door
+from app.api.intake import Intake
 from app.errors import CannotStart, RollcallError
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
@@ -49,7 +50,6 @@ log = structlog.get_logger()
 
 # Followers read while requests hold connections and wait for them: they need some of their own.
 _SYNC_POOL: Final = 4
-_FORM_OVERHEAD: Final = 1_000_000
 
 _DESCRIPTION: Final = """\
 Who is this, among the people I have enrolled? Enrol people from photos, verify one against one,
@@ -91,11 +91,16 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(room.router, responses=problems.RESPONSES)
     app.include_router(health.router)
     problems.install(app)
+
+    def admit() -> None:
+        app.state.rooms.admit()  # which stand only once the lifespan has begun
+
     app.add_middleware(
         Door,
         requests=metrics.Requests(registry),
-        # Base64 makes three bytes four.
-        max_body=settings.max_images * settings.max_image_bytes * 4 // 3 + _FORM_OVERHEAD,
+        intake=Intake(settings),
+        admit=admit,
+        keyless=not settings.keys_required,
     )
     return app
 
@@ -119,6 +124,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
             kernel,
             threads=settings.workers or len(os.sched_getaffinity(0)),
             depth=settings.queue_depth,
+            patience=settings.queue_seconds,
             deadline=settings.deadline,
         ),
         snapshots=settings.data_dir / "snapshots",
@@ -157,6 +163,7 @@ def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:
             embed_batch=settings.embed_batch,
             limits=settings.images,
             queue_depth=settings.queue_depth,
+            queue_seconds=settings.queue_seconds,
             deadline=settings.deadline,
         )
         for name in (settings.pack, *settings.extra_packs)

@@ -16,6 +16,16 @@ from app.errors import CannotStart
 Device = Literal["cpu", "cuda"]
 
 
+def is_loopback(name: str) -> bool:
+    """Whether a host name or an address is this machine's own, told without asking DNS."""
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
 class ImageLimits(BaseModel):
     """What an image may be, checked from its header before a pixel is decoded."""
 
@@ -49,6 +59,18 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    header_seconds: float = Field(10.0, gt=0, description="seconds for the head of a request")
+    body_seconds: float = Field(
+        30.0, gt=0, description="seconds for a body, and its bytes divided by body_rate on top"
+    )
+    body_rate: int = Field(
+        32_768, ge=1, description="least bytes a second of a body, and of an answer being read"
+    )
+    body_memory: int = Field(
+        512_000_000, ge=1_000_000, description="bytes of all bodies in flight together"
+    )
+    max_connections: int = Field(1000, ge=1, description="connections open at once")
+
     data_dir: Path = Field(
         Path(".rollcall"), description="embedded PostgreSQL and index snapshots live here"
     )
@@ -104,6 +126,9 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(50_000_000, ge=10_000, description="largest width times height")
     max_images: int = Field(16, ge=1, le=100, description="most images in one enrolment")
     queue_depth: int = Field(1024, ge=1, description="most images waiting for a stage")
+    queue_seconds: float = Field(
+        1.5, gt=0, description="longest wait for a stage to promise; beyond it 503 at once"
+    )
     deadline: float = Field(30.0, gt=0, description="seconds a request may wait in queues")
 
     quality: QualityLimits = Field(
@@ -140,14 +165,8 @@ class Settings(BaseSettings):
 
     @property
     def on_loopback(self) -> bool:
-        """Whether only this machine reaches the service. A name other than localhost is taken for
-        outside: what it resolves to can change."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        """Whether only this machine reaches the service."""
+        return is_loopback(self.host)
 
     @property
     def keys_required(self) -> bool:
