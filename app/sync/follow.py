@@ -16,11 +16,11 @@ import structlog
 from app.errors import NotFound, Overloaded
 from app.gallery.index import State
 from app.gallery.search import Searcher
-from app.gallery.snapshot import remove_snapshot
+from app.gallery.snapshot import remove_old_formats, remove_snapshot
 from app.store import collections, history, idempotency
 from app.store.collections import Collection
 from app.store.database import CHANNEL, PATIENCE, Database
-from app.store.errors import DatabaseUnavailable
+from app.store.errors import DatabaseUnavailable, TemplateUnreadable
 from app.sync.audit import Audit
 from app.sync.index import CollectionIndex
 from app.types import Candidate, Floats
@@ -91,6 +91,7 @@ class Sync:
     def start(self) -> None:
         """Begin to follow. `loaded` tells when every collection has been loaded once."""
         self._snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remove_old_formats(self._snapshots)
         loops = (self._watch, self._follow, self._listen, self._save, self._sweep)
         self._loops = [asyncio.create_task(loop(), name=loop.__name__) for loop in loops]
 
@@ -104,8 +105,7 @@ class Sync:
     async def stop(self) -> None:
         """Stop following, and leave snapshots for the next start."""
         await self.halt()
-        for index in self.indexes:
-            await index.save()
+        await self._save_all()
         await self.searcher.close()
 
     @property
@@ -170,7 +170,8 @@ class Sync:
     async def audit(self, name: str) -> Audit:
         """Compare the index of a collection with PostgreSQL, one audit at a time.
 
-        Raises CollectionNotFound, DatabaseUnavailable, Overloaded while another audit runs.
+        Raises CollectionNotFound, DatabaseUnavailable, TemplateUnreadable, Overloaded while
+        another audit runs.
         """
         if self._auditing:
             raise Overloaded("Another audit runs on this replica. Try again when it is done.")
@@ -190,6 +191,8 @@ class Sync:
 
     async def _reach(self, index: CollectionIndex, revision: int, deadline: float) -> None:
         """Wait until an index has `revision`; what is begun for that goes on without us."""
+        if index.fault is not None:
+            raise index.fault
         if index.revision >= max(0, revision):
             return
         give_up = monotonic() + deadline
@@ -289,7 +292,8 @@ class Sync:
             try:
                 for index in self.indexes:
                     if not index.stands:
-                        with contextlib.suppress(NotFound):  # dropped since it was seen
+                        # Dropped since it was seen; or unreadable: its `fault` tells who asks.
+                        with contextlib.suppress(NotFound, TemplateUnreadable):
                             await self._catch_up(index)
                 if not self.loaded:
                     self._remove_strangers()
@@ -329,8 +333,14 @@ class Sync:
     async def _save(self) -> None:
         while True:
             await asyncio.sleep(self._snapshot_interval)
+            await self._save_all()
+
+    async def _save_all(self) -> None:
+        """Snapshots of every collection, as far as PostgreSQL answers: it has their keys."""
+        with contextlib.suppress(DatabaseUnavailable):
             for index in self.indexes:
-                await index.save()
+                with contextlib.suppress(TemplateUnreadable):  # logged where it was found
+                    await index.save()
 
     async def _sweep(self) -> None:
         while True:

@@ -6,6 +6,7 @@ import queue
 from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -19,13 +20,17 @@ from app.gallery.snapshot import (
     remove_snapshot,
     write_snapshot,
 )
-from app.store import collections, history
+from app.store import collections, history, vaultkeys
 from app.store.collections import Collection
 from app.store.database import Database
+from app.store.errors import TemplateUnreadable
 from app.sync.audit import Audit, compare
 from app.types import Position, Rows
 
 log = structlog.get_logger()
+
+# A collection that does not open is read again this seldom, since each try may read all of it.
+_UNREADABLE_SECONDS: Final = 15.0
 
 
 class IndexBehind(Unavailable):
@@ -45,9 +50,10 @@ class CollectionIndex:
     """The templates of one collection in memory, at one revision, with a snapshot on disk.
 
     `gallery` and `model` are None until a model is bound, `position` is None until the first
-    load. `head` is the collection as PostgreSQL was last seen to have it. `snapshot_fault` says why
-    the snapshot on disk was not what the index began with; None where it was, or none was looked
-    for yet.
+    load. `head` is the collection as PostgreSQL was last seen to have it. `fault` is why the
+    collection cannot be searched, until it can be read again. `snapshot_fault` says why the
+    snapshot on disk was not what the index began with; None where it was, or none was looked for
+    yet.
     """
 
     def __init__(self, collection: Collection, database: Database, snapshot: Path) -> None:
@@ -60,7 +66,9 @@ class CollectionIndex:
         self.snapshot = snapshot
         self.snapshot_fault: str | None = None
         self._database = database
-        self._saved: Position | None = None
+        self.fault: TemplateUnreadable | None = None
+        self._saved: tuple[Position, int] | None = None
+        self._retry_at = 0.0
         self._erased = False
         self._turn = asyncio.Lock()
         self._moved = asyncio.Condition()
@@ -87,7 +95,7 @@ class CollectionIndex:
     async def catch_up(self) -> None:
         """Come to the newest committed revision, by changes or by a fresh load.
 
-        Raises CollectionNotFound, DatabaseUnavailable.
+        Raises CollectionNotFound, DatabaseUnavailable, TemplateUnreadable.
         """
         async with self._turn, self._database.snapshot() as connection:
             await self._come_to(connection)
@@ -97,7 +105,8 @@ class CollectionIndex:
         """Compare the index with PostgreSQL, both at the newest committed revision.
 
         Nothing is repaired. Following goes on while templates are compared: what is compared is
-        a state, which never changes. Raises CollectionNotFound, DatabaseUnavailable.
+        a state, which never changes. Raises CollectionNotFound, DatabaseUnavailable,
+        TemplateUnreadable.
         """
         async with contextlib.AsyncExitStack() as stack:
             # In this order: a snapshot from before the turn could be older than the index.
@@ -127,22 +136,29 @@ class CollectionIndex:
                         await self._moved.wait()
 
     async def save(self) -> None:
-        """Write the snapshot unless it is there. Without one the next start reads PostgreSQL."""
+        """Write the snapshot under the newest key unless it is there. Without one the next start
+        reads PostgreSQL. Raises DatabaseUnavailable, TemplateUnreadable.
+        """
         async with self._turn:
-            if self.gallery is None or self._saved == self.position:
+            if self.gallery is None or self.position is None:
+                return
+            async with self._database.transaction() as connection:
+                key = await vaultkeys.newest(connection, self.collection_id)
+            if key is None or self._saved == (self.position, key.version):
                 return
             try:
                 await asyncio.to_thread(
                     write_snapshot,
                     self.snapshot,
                     self.gallery.state,
+                    key,
                     collection=str(self.collection_id),
                     model=self.model or "",
                 )
             except OSError as error:
                 log.warning("sync.snapshot_not_written", error=type(error).__name__)
             else:
-                self._saved = self.position
+                self._saved = self.position, key.version
             if self._erased:
                 remove_snapshot(self.snapshot)
 
@@ -154,8 +170,20 @@ class CollectionIndex:
     async def _come_to(self, connection: AsyncConnection) -> Collection:
         """Stand where the collection stands in this snapshot of the database; how it stands there.
 
-        The turn must be held. Raises CollectionNotFound.
+        The turn must be held. Raises CollectionNotFound, TemplateUnreadable.
         """
+        if self.fault is not None and monotonic() < self._retry_at:
+            raise self.fault
+        try:
+            collection = await self._move(connection)
+        except TemplateUnreadable as fault:
+            self.fault = fault
+            self._retry_at = monotonic() + _UNREADABLE_SECONDS
+            raise
+        self.fault = None
+        return collection
+
+    async def _move(self, connection: AsyncConnection) -> Collection:
         collection = await collections.get_by_id(connection, self.collection_id, self.name)
         if self.position is None:
             await self._read_snapshot(connection, collection)
@@ -168,11 +196,13 @@ class CollectionIndex:
 
     async def _read_snapshot(self, connection: AsyncConnection, collection: Collection) -> None:
         """Begin with the snapshot, if it is a point of the collection's history."""
+        keys = await vaultkeys.keys_of(connection, self.collection_id)
         try:
-            found = await asyncio.to_thread(read_snapshot, self.snapshot)
+            found = await asyncio.to_thread(read_snapshot, self.snapshot, keys)
         except SnapshotUnusable as reason:
             log.info("sync.snapshot_unusable", reason=str(reason))
             self.snapshot_fault = str(reason)
+            remove_snapshot(self.snapshot)
             return
         if (
             found.collection == str(collection.id)
@@ -180,7 +210,8 @@ class CollectionIndex:
             and await history.stands_in(connection, collection, found.position)
         ):
             self.gallery, self.model = found.gallery, collection.model
-            self.position = self._saved = found.position
+            self.position = found.position
+            self._saved = found.position, found.key_version
         else:
             self.snapshot_fault = f"{self.snapshot.name} is not of this collection's history"
 

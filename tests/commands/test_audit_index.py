@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from unittest.mock import patch
 
 from app.__main__ import main
-from tests.service import Service
+from tests.service import SECRET, Service
 from tests.sync.people import enrol, index_of, sql, with_database
 
 KEY = "rc_0123_secret"
@@ -120,7 +120,11 @@ def test_snapshots_are_compared_with_what_the_next_start_would_find(
 ) -> None:
     folder = tmp_path / "snapshots"
     folder.mkdir()
-    settings = {"ROLLCALL_DATABASE_URL": database_url, "ROLLCALL_DATA_DIR": str(tmp_path)}
+    settings = {
+        "ROLLCALL_DATABASE_URL": database_url,
+        "ROLLCALL_DATA_DIR": str(tmp_path),
+        "ROLLCALL_SECRET": SECRET,
+    }
     paths: list[Path] = []
 
     async def fill(database: Any) -> None:
@@ -144,7 +148,7 @@ def test_snapshots_are_compared_with_what_the_next_start_would_find(
     assert f"{folder} guests: {paths[1].name} cannot be used" in spoilt.stdout
     assert f"{folder} crew:" not in spoilt.stdout
 
-    paths[1].unlink()
+    paths[1].unlink(missing_ok=True)
     none = run(**settings)
     assert none.returncode == 0, "without a snapshot a start reads PostgreSQL"
 

@@ -8,11 +8,13 @@ import pytest
 from app.gallery.index import Gallery
 from app.gallery.snapshot import Snapshot, SnapshotUnusable, read_snapshot, write_snapshot
 from app.types import Position
+from app.vault import DataKey, KeyName
 from tests.damage import damaged
 
 from .oracle import change, directions, holds, uuids
 
 COUNT = 1000
+KEY = DataKey(KeyName("collection", bytes(16), 3), bytes(range(32)))
 FACES = 90
 
 
@@ -27,10 +29,10 @@ class Kept:
         self.templates = dict(zip(faces, zip(faces, vectors, strict=True), strict=True))
         gallery = Gallery(16, Position(0, b""), block_rows=32)
         gallery.apply(change(gallery, added=self.templates))
-        write_snapshot(path, gallery.state, collection="staff", model="0123456789abcdef")
+        write_snapshot(path, gallery.state, KEY, collection="staff", model="0123456789abcdef")
 
     def read(self) -> Snapshot:
-        return read_snapshot(self.path)
+        return read_snapshot(self.path, {KEY.version: KEY})
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from app.store.database import Database
 from app.store.persons import NewPerson
 from app.sync.follow import snapshot_path
 from app.sync.index import CollectionIndex
+from tests.service import VAULT
 from tests.sync.test_oracle import FACE, MODEL, vectors
 
 NAME = "people"
@@ -64,7 +65,7 @@ def with_database(url: str, work: Callable[[Database], Awaitable[None]]) -> None
     """Run `work` on a database of its own event loop."""
 
     async def run() -> None:
-        database = Database(url, pool=4)
+        database = Database(url, pool=4, vault=VAULT)
         try:
             await work(database)
         finally:
