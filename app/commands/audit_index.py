@@ -13,7 +13,7 @@ from app.commands.parsing import Commands
 from app.main import open_database
 from app.settings import Settings
 from app.store import migrate
-from app.usecases.audit_index import audit_start
+from app.usecases.audit_index import StartAudit, audit_start
 
 _COLUMNS = ("replica", "collection", "revision", "templates", "checksum", "equal")
 _KINDS = ("missing", "extra", "different")
@@ -67,13 +67,15 @@ async def _of_snapshots(settings: Settings, names: Collection[str]) -> list[dict
     async with open_database(settings) as database:
         await migrate.require_current(database)
         return [
-            _row(
-                str(snapshots),
-                AuditAnswer.of(each.audit, "").model_dump(mode="json"),
-                each.fault,
-            )
+            _of_start(str(snapshots), each)
             async for each in audit_start(database, snapshots, names)
         ]
+
+
+def _of_start(snapshots: str, found: StartAudit) -> dict[str, Any]:
+    if found.audit is None:
+        return _refused(snapshots, found.collection, found.fault or "")
+    return _row(snapshots, AuditAnswer.of(found.audit, "").model_dump(mode="json"), found.fault)
 
 
 def _row(replica: str, answer: dict[str, Any], fault: str | None = None) -> dict[str, Any]:

@@ -32,7 +32,8 @@ async def compare(
     """Compare `state` with the templates of the collection in this snapshot of the database.
 
     Templates are read once, and a second time only where the sums differ. Memory: a chunk of
-    rows, and 33 bytes a template for the second reading. Raises DatabaseUnavailable.
+    rows, and 33 bytes a template for the second reading. Raises DatabaseUnavailable, and
+    TemplateUnreadable where PostgreSQL holds what cannot be opened.
     """
     if collection.model is None or state is None:
         return Audit(collection, Checksum(), Checksum(), Differences())

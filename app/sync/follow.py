@@ -170,7 +170,8 @@ class Sync:
     async def audit(self, name: str) -> Audit:
         """Compare the index of a collection with PostgreSQL, one audit at a time.
 
-        Raises CollectionNotFound, DatabaseUnavailable, Overloaded while another audit runs.
+        Raises CollectionNotFound, DatabaseUnavailable, TemplateUnreadable, Overloaded while
+        another audit runs.
         """
         if self._auditing:
             raise Overloaded("Another audit runs on this replica. Try again when it is done.")
@@ -291,7 +292,7 @@ class Sync:
             try:
                 for index in self.indexes:
                     if not index.stands:
-                        # Dropped since it was seen; or unreadable, which its `fault` tells.
+                        # Dropped since it was seen; or unreadable: its `fault` tells who asks.
                         with contextlib.suppress(NotFound, TemplateUnreadable):
                             await self._catch_up(index)
                 if not self.loaded:

@@ -52,7 +52,8 @@ class CollectionIndex:
     `gallery` and `model` are None until a model is bound, `position` is None until the first
     load. `head` is the collection as PostgreSQL was last seen to have it. `fault` is why the
     collection cannot be searched, until it can be read again. `snapshot_fault` says why the
-    snapshot on disk was not what the index began with; None where it was, or none was looked for.
+    snapshot on disk was not what the index began with; None where it was, or none was looked for
+    yet.
     """
 
     def __init__(self, collection: Collection, database: Database, snapshot: Path) -> None:
@@ -96,17 +97,8 @@ class CollectionIndex:
 
         Raises CollectionNotFound, DatabaseUnavailable, TemplateUnreadable.
         """
-        async with self._turn:
-            if self.fault is not None and monotonic() < self._retry_at:
-                raise self.fault
-            try:
-                async with self._database.snapshot() as connection:
-                    await self._come_to(connection)
-            except TemplateUnreadable as fault:
-                self.fault = fault
-                self._retry_at = monotonic() + _UNREADABLE_SECONDS
-                raise
-            self.fault = None
+        async with self._turn, self._database.snapshot() as connection:
+            await self._come_to(connection)
         await self._tell()
 
     async def audit(self) -> Audit:
@@ -178,8 +170,20 @@ class CollectionIndex:
     async def _come_to(self, connection: AsyncConnection) -> Collection:
         """Stand where the collection stands in this snapshot of the database; how it stands there.
 
-        The turn must be held. Raises CollectionNotFound.
+        The turn must be held. Raises CollectionNotFound, TemplateUnreadable.
         """
+        if self.fault is not None and monotonic() < self._retry_at:
+            raise self.fault
+        try:
+            collection = await self._move(connection)
+        except TemplateUnreadable as fault:
+            self.fault = fault
+            self._retry_at = monotonic() + _UNREADABLE_SECONDS
+            raise
+        self.fault = None
+        return collection
+
+    async def _move(self, connection: AsyncConnection) -> Collection:
         collection = await collections.get_by_id(connection, self.collection_id, self.name)
         if self.position is None:
             await self._read_snapshot(connection, collection)

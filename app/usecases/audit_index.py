@@ -7,7 +7,7 @@ from pathlib import Path
 from app.store import collections
 from app.store.audit import record_of
 from app.store.database import Database
-from app.store.errors import CollectionNotFound
+from app.store.errors import CollectionNotFound, TemplateUnreadable
 from app.sync.audit import Audit
 from app.sync.follow import snapshot_path
 from app.sync.index import CollectionIndex
@@ -20,18 +20,19 @@ from app.usecases.rooms import Rooms
 class StartAudit:
     """What the next start would have of a collection.
 
-    `fault` says why it would not begin with the snapshot file; None where it would, or where
-    there is none.
+    `fault` says why it would not begin with the snapshot file, or why it would have nothing and
+    `audit` is None; it is None where all is well.
     """
 
-    audit: Audit
+    collection: str
+    audit: Audit | None
     fault: str | None
 
 
 async def audit_collection(rooms: Rooms, caller: Caller, name: str) -> Audit:
     """Compare this process's index with PostgreSQL. Nothing is changed.
 
-    Raises CollectionNotFound, DatabaseUnavailable, Overloaded.
+    Raises CollectionNotFound, DatabaseUnavailable, TemplateUnreadable, Overloaded.
     """
     known_to(caller, name)
     audit = await rooms.sync.audit(name)
@@ -70,4 +71,7 @@ async def audit_start(
             audit = await index.audit()
         except CollectionNotFound:  # dropped since it was listed
             continue
-        yield StartAudit(audit, index.snapshot_fault if there else None)
+        except TemplateUnreadable as fault:
+            yield StartAudit(collection.name, None, f"{fault.code}: {fault.detail}")
+            continue
+        yield StartAudit(collection.name, audit, index.snapshot_fault if there else None)

@@ -58,9 +58,7 @@ def samples(image: bytes) -> dict[tuple[str, str], Sample]:
         ("get", "/collections"): Sample("read", "/collections"),
         ("get", "/collections/{name}"): Sample("read", "/collections/{collection}", {}, True),
         ("delete", "/collections/{name}"): Sample("delete", "/collections/{collection}", {}, True),
-        ("get", "/collections/{name}/audit"): Sample(
-            "admin", "/collections/{collection}/audit", {}, True
-        ),
+        ("get", "/collections/{name}/audit"): Sample("admin", "/collections/{collection}/audit"),
         ("get", "/collections/{name}/persons"): Sample(
             "read", "/collections/{collection}/persons", {}, True
         ),

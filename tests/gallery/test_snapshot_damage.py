@@ -14,6 +14,7 @@ from tests.damage import damaged
 from .oracle import change, directions, holds, uuids
 
 COUNT = 1000
+KEY = DataKey(KeyName("collection", bytes(16), 3), bytes(range(32)))
 FACES = 90
 KEY = DataKey(KeyName("collection", bytes(16), 1), bytes(range(32)))
 

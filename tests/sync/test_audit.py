@@ -120,11 +120,14 @@ def test_what_was_changed_in_postgresql_behind_the_service_is_named(
     with_database(database_url, work)
 
 
-def test_a_seal_that_was_put_on_another_face_does_not_open(
+def test_a_vector_that_was_exchanged_in_postgresql_is_refused_and_never_called_equal(
     database_url: str, tmp_path: Path
 ) -> None:
+    """A sealed template does not open in the place of another."""
+
     async def work(database: Database) -> None:
         first, second = await enrol(database, 1, 2)
+        await enrol(database, 2, name="others")
         index = await index_of(database, tmp_path)
         await index.catch_up()
         await sql(
@@ -136,6 +139,10 @@ def test_a_seal_that_was_put_on_another_face_does_not_open(
         )
         with pytest.raises(TemplateUnreadable):
             await index.audit()
+        others, people = [each async for each in audit_start(database, tmp_path, ())]
+        assert (others.collection, others.fault) == ("others", None)
+        assert people.audit is None
+        assert "template_unreadable" in (people.fault or "")
 
     with_database(database_url, work)
 
@@ -267,18 +274,18 @@ def test_what_the_next_start_would_load_is_compared(database_url: str, tmp_path:
             model=indexes["good"].model or "",
         )
 
-        found = {
-            each.audit.collection.name: each async for each in audit_start(database, tmp_path, ())
-        }
-        assert sorted(found) == ["absent", "bent", "good", "spoilt", "strange"]
-        assert not found["bent"].audit.equal
-        assert found["bent"].audit.differences == expected
-        assert found["bent"].fault is None
+        found = [each async for each in audit_start(database, tmp_path, ())]
+        audits = {each.collection: each.audit for each in found if each.audit is not None}
+        faults = {each.collection: each.fault for each in found}
+        assert sorted(audits) == ["absent", "bent", "good", "spoilt", "strange"]
+        assert not audits["bent"].equal
+        assert audits["bent"].differences == expected
+        assert faults["bent"] is None
         for name in ("absent", "good", "spoilt", "strange"):
-            assert found[name].audit.equal, name
-            assert found[name].audit.index.count == 6
-        assert found["absent"].fault is None and found["good"].fault is None
-        assert "cannot be used" in (found["spoilt"].fault or "")
-        assert "history" in (found["strange"].fault or "")
+            assert audits[name].equal, name
+            assert audits[name].index.count == 6
+        assert faults["absent"] is None and faults["good"] is None
+        assert "cannot be used" in (faults["spoilt"] or "")
+        assert "history" in (faults["strange"] or "")
 
     with_database(database_url, work)
