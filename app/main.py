@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from app import __version__
 from app.api import (
+    audit,
     collections,
     detect,
     enroll,
     health,
     identify,
+    keys,
     metrics,
     models,
     persons,
@@ -28,13 +30,16 @@ from app.api.door import Door
 from app.errors import CannotStart, RollcallError
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
-from app.settings import Settings
+from app.settings import Settings, is_loopback
 from app.store import collections as collections_store
 from app.store import migrate, resealing, vaultkeys
 from app.store.database import Database
 from app.store.embedded import EmbeddedPostgres, owning
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
 from app.sync.follow import Sync
+from app.sync.journal import Journal
+from app.sync.keyring import KeyRing
+from app.usecases import retention
 from app.usecases.rooms import Rooms
 from app.vault import Vault, read_secret, secret_of_installation
 from app.vision.faces import Vision, open_vision
@@ -65,6 +70,8 @@ def create_app(settings: Settings) -> FastAPI:
             registry.register(metrics.House(rooms))
             warming = asyncio.create_task(_warm_up(app, rooms))
             stack.callback(warming.cancel)
+            sweeping = asyncio.create_task(retention.keep_sweeping(rooms))
+            stack.callback(sweeping.cancel)
             log.info(
                 "started",
                 version=__version__,
@@ -79,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.registry = registry
     app.state.warm = False
-    for room in (enroll, verify, identify, detect, collections, persons, models):
+    for room in (enroll, verify, identify, detect, collections, persons, models, keys, audit):
         app.include_router(room.router, responses=problems.RESPONSES)
     app.include_router(health.router)
     problems.install(app)
@@ -122,7 +129,20 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     stack.push_async_callback(sync.stop)
     sealing = asyncio.create_task(_seal_what_is_plain(database))
     stack.push_async_callback(_cancelled, sealing)
-    return Rooms(settings, database, sync, visions, default)
+    keyring = KeyRing(
+        following,
+        await api_pepper(database),
+        poll_interval=settings.poll_interval,
+        verify_failures=settings.verify_failures,
+    )
+    await keyring.start()
+    stack.push_async_callback(keyring.stop)
+    if settings.keys_required and not len(keyring):
+        log.warning("no_keys", hint="python -m app keys create --name admin --scope admin")
+    journal = Journal(following, settings.data_dir / "audit")
+    journal.start()
+    stack.push_async_callback(journal.stop)
+    return Rooms(settings, database, sync, keyring, journal, visions, default)
 
 
 def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:
@@ -167,6 +187,31 @@ async def _warm_up(app: FastAPI, rooms: Rooms) -> None:
     app.state.warm = True
 
 
+async def api_pepper(database: Database) -> bytes:
+    """The server secret of the HMACs of API keys. Raises DatabaseUnavailable."""
+    async with database.transaction() as connection:
+        return await vaultkeys.secret_of(connection, "api-keys")
+
+
+@contextlib.asynccontextmanager
+async def join_database(settings: Settings) -> AsyncIterator[Database]:
+    """As `open_database`, but beside a running service of the same data directory: on its server.
+
+    For commands that change rows only. Raises CannotStart.
+    """
+    postgres = EmbeddedPostgres(settings.data_dir / "postgres")
+    url = None if settings.database_url is not None else await postgres.running_url()
+    if url is None:
+        async with open_database(settings) as database:
+            yield database
+        return
+    database = Database(url, pool=settings.database_pool, vault=open_vault(settings))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 @contextlib.asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """The database that was named, or one of our own in the data directory, with its vault.
@@ -196,7 +241,7 @@ def open_vault(settings: Settings) -> Vault:
     """
     if settings.secret is not None:
         primary = read_secret(settings.secret.get_secret_value(), "ROLLCALL_SECRET")
-    elif settings.database_url is None and settings.on_loopback:
+    elif settings.database_url is None and is_loopback(settings.host):
         path = settings.data_dir / "secret"
         primary = read_secret(secret_of_installation(path), str(path))
     else:

@@ -77,6 +77,10 @@ class EmbeddedPostgres:
         await self._ensure_database()
         return self._url(DATABASE)
 
+    async def running_url(self) -> str | None:
+        """The database's URL where a server with our data answers, None where none does."""
+        return self._url(DATABASE) if await self._answers() else None
+
     async def stop(self) -> None:
         """Stop the server; sessions are ended, what is committed is safe.
 

@@ -64,3 +64,9 @@ class KeyInFlight(Conflict):
 
     code = "idempotency_key_in_flight"
     retry_after = 1
+
+
+class KeyNotFound(NotFound):
+    """No API key of that id is in use."""
+
+    code = "key_not_found"
