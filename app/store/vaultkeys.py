@@ -182,6 +182,19 @@ async def census(connection: AsyncConnection) -> Sequence[KeyCensus]:
     ]
 
 
+async def plain_templates(connection: AsyncConnection) -> Sequence[tuple[str, int]]:
+    """Collections with templates that an older version stored in plain, and how many."""
+    t, home = tables.templates.c, tables.collections.c
+    query = (
+        select(home.name, func.count())
+        .join(tables.templates, t.collection_id == home.id)
+        .where(t.key_version.is_(None))
+        .group_by(home.name)
+        .order_by(home.name)
+    )
+    return [(row[0], row[1]) for row in await connection.execute(query)]
+
+
 def keychain_of(connection: AsyncConnection) -> Keychain:
     found: Keychain = connection.sync_connection.get_execution_options()[KEYCHAIN]  # type: ignore[union-attr]
     return found
