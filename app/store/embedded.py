@@ -153,6 +153,8 @@ class EmbeddedPostgres:
                 # Details and statements of errors hold names and ids.
                 ("log_error_verbosity", "terse"),
                 ("log_min_error_statement", "panic"),
+                # Old segments hold what was erased; recycled, they would lie about for long.
+                ("wal_recycle", "off"),
             )
         )
         self._control("-w", "-t", str(_START_SECONDS), "-l", str(self._log), "-o", options, "start")
