@@ -31,7 +31,7 @@ from app.api.intake import Intake
 from app.errors import CannotStart, RollcallError
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
-from app.settings import Settings
+from app.settings import Settings, is_loopback
 from app.store import collections as collections_store
 from app.store import keys as keys_store
 from app.store import migrate, resealing, vaultkeys
@@ -197,6 +197,25 @@ async def _warm_up(app: FastAPI, rooms: Rooms) -> None:
 
 
 @contextlib.asynccontextmanager
+async def join_database(settings: Settings) -> AsyncIterator[Database]:
+    """As `open_database`, but beside a running service of the same data directory: on its server.
+
+    For commands that change rows only. Raises CannotStart.
+    """
+    postgres = EmbeddedPostgres(settings.data_dir / "postgres")
+    url = None if settings.database_url is not None else await postgres.running_url()
+    if url is None:
+        async with open_database(settings) as database:
+            yield database
+        return
+    database = Database(url, pool=settings.database_pool, vault=open_vault(settings))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """The database that was named, or one of our own in the data directory, with its vault.
 
@@ -225,7 +244,7 @@ def open_vault(settings: Settings) -> Vault:
     """
     if settings.secret is not None:
         primary = read_secret(settings.secret.get_secret_value(), "ROLLCALL_SECRET")
-    elif settings.database_url is None and settings.on_loopback:
+    elif settings.database_url is None and is_loopback(settings.host):
         path = settings.data_dir / "secret"
         primary = read_secret(secret_of_installation(path), str(path))
     else:

@@ -164,14 +164,9 @@ class Settings(BaseSettings):
         return url
 
     @property
-    def on_loopback(self) -> bool:
-        """Whether only this machine reaches the service."""
-        return is_loopback(self.host)
-
-    @property
     def keys_required(self) -> bool:
         """Whoever can reach the port from elsewhere has to show a key."""
-        return self.require_keys or not self.on_loopback
+        return self.require_keys or not is_loopback(self.host)
 
     @property
     def images(self) -> ImageLimits:

@@ -12,7 +12,7 @@ from uuid import UUID
 from app.commands import audit_index
 from app.commands.parsing import Commands
 from app.errors import BadRequest
-from app.main import open_database
+from app.main import join_database
 from app.settings import Settings
 from app.store import audit
 from app.store.audit import BEGINNING, Link, Walk
@@ -71,7 +71,7 @@ async def _verify(asked: argparse.Namespace, settings: Settings) -> int:
     if asked.file is not None:
         fault = next((wrong for link in _read(asked.file) if (wrong := take(link))), None)
     else:
-        async with open_database(settings) as database, database.snapshot() as connection:
+        async with join_database(settings) as database, database.snapshot() as connection:
             async for link in audit.links(connection):
                 if fault := take(link):
                     break
@@ -85,7 +85,7 @@ async def _verify(asked: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _export(asked: argparse.Namespace, settings: Settings) -> None:
-    async with open_database(settings) as database, database.snapshot() as connection:
+    async with join_database(settings) as database, database.snapshot() as connection:
         if str(asked.file) == "-":
             await _write(audit.links(connection, asked.after), sys.stdout)
             return
@@ -114,7 +114,7 @@ async def _prune(asked: argparse.Namespace, settings: Settings) -> None:
     for link in _read(asked.exported):
         if wrong := walk.take(link):
             raise ExportUnusable(f"{asked.exported} is broken: {wrong}.")
-    async with open_database(settings) as database, database.transaction() as connection:
+    async with join_database(settings) as database, database.transaction() as connection:
         async for link in audit.links(connection, limit=1):
             if not walk.first or link.sequence < walk.first:
                 raise ExportUnusable(f"{asked.exported} begins after record {link.sequence}.")

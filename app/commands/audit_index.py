@@ -10,7 +10,7 @@ from typing import Any
 from app.api.schemas import AuditAnswer
 from app.commands.asking import Asking, Refused
 from app.commands.parsing import Commands
-from app.main import open_database
+from app.main import join_database
 from app.settings import Settings
 from app.store import migrate
 from app.usecases.audit_index import StartAudit, audit_start
@@ -64,7 +64,7 @@ def _of_replica(url: str, key: str | None, names: Collection[str]) -> Iterator[d
 async def _of_snapshots(settings: Settings, names: Collection[str]) -> list[dict[str, Any]]:
     """Raises CannotStart, CollectionNotFound, DatabaseUnavailable."""
     snapshots = settings.data_dir / "snapshots"
-    async with open_database(settings) as database:
+    async with join_database(settings) as database:
         await migrate.require_current(database)
         return [
             _of_start(str(snapshots), each)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
-from app.store.vaultkeys import KEYRING, Keyring
+from app.store.vaultkeys import KEYCHAIN, Keychain
 from app.vault import Vault
 
 CHANNEL: Final = "rollcall_changes"
@@ -48,7 +48,7 @@ class Database:
             # A server that was restarted costs nobody an error, only a roundtrip more for all.
             pool_pre_ping=True,
             hide_parameters=True,
-            execution_options={KEYRING: Keyring(vault)} if vault is not None else {},
+            execution_options={KEYCHAIN: Keychain(vault)} if vault is not None else {},
             connect_args={
                 "timeout": 2.0,
                 "server_settings": {"application_name": "rollcall", "timezone": "UTC"},

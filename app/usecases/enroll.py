@@ -21,6 +21,7 @@ from app.usecases.looking import by_size, known_to
 from app.usecases.once import Answer
 from app.usecases.rooms import Rooms
 from app.usecases.thresholds import for_identify
+from app.vision.crop_png import crop_to_png
 from app.vision.errors import FaceNotFound, SeveralFaces
 from app.vision.faces import Vision
 from app.vision.quality import refusals
@@ -121,6 +122,7 @@ async def enroll(
             ],
         )
     embeddings = await vision.embed([one.face.crop for one in accepted])
+    pictures = await _pictures(rooms, accepted)
     # A flag is a hint, taken before the lock; a refusal is a promise, kept under it.
     duplicates = []
     if ask.on_duplicate == "flag":
@@ -133,6 +135,8 @@ async def enroll(
             face_ids = await change.add_faces(
                 person_id, vision.model, [one.face for one in accepted], embeddings
             )
+            if pictures:
+                await change.keep_crops(face_ids, pictures)
             answer = shape(
                 Enrolled(
                     person=await persons.get(change.connection, person_id),
@@ -208,6 +212,13 @@ async def _look(
             f"The face is not good enough to enrol: {', '.join(reasons).replace('_', ' ')}.",
         )
     return Accepted(index, faces[0])
+
+
+async def _pictures(rooms: Rooms, accepted: Sequence[Accepted]) -> list[bytes]:
+    """The crops as they are kept, none where they are not."""
+    if not rooms.settings.keep_crops:
+        return []
+    return await asyncio.to_thread(lambda: [crop_to_png(one.face.crop) for one in accepted])
 
 
 async def _duplicates(

@@ -57,7 +57,7 @@ async def erase_face(rooms: Rooms, caller: Caller, face_id: UUID) -> Erased:
     async with changing(rooms.database, changes.lock_of_face(face_id)) as change:
         name = change.collection.name
         if not caller.sees(name):
-            raise changes.face_missing(face_id)
+            raise persons.face_missing(face_id)
         await change.remove_face(face_id)
         change.record = record_of(
             caller, "face.erase", collection=name, face_ids=[face_id], revision=change.revision
