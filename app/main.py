@@ -11,7 +11,7 @@ import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from app import __version__
+from app import __version__, failpoints
 from app.api import (
     collections,
     detect,
@@ -29,8 +29,8 @@ from app.errors import CannotStart
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
 from app.settings import Settings
-from app.store import migrate
-from app.store.database import Database
+from app.store import durability, migrate
+from app.store.database import FOLLOWING, Database
 from app.store.embedded import EmbeddedPostgres, owning
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
 from app.sync.follow import Sync
@@ -52,6 +52,7 @@ JSON. Errors are problem details (RFC 9457) with a stable `code`.
 
 def create_app(settings: Settings) -> FastAPI:
     """The application, not yet started: packs, database and index come up in its lifespan."""
+    failpoints.arm(settings.failpoints, settings.host)
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
@@ -98,7 +99,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     kernel: Kernel = GpuKernel() if settings.search_device == "cuda" else CpuKernel()
     database = await stack.enter_async_context(open_database(settings))
     await _await_schema(settings, database)
-    following = Database(database.url, pool=_SYNC_POOL)
+    following = Database(database.url, pool=_SYNC_POOL, patience=FOLLOWING)
     stack.push_async_callback(following.close)
     sync = Sync(
         following,
@@ -152,8 +153,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         else:
             stack.enter_context(owning(settings.data_dir))
             postgres = EmbeddedPostgres(settings.data_dir / "postgres")
-            url = await postgres.start()
-            stack.push_async_callback(postgres.stop)
+            url = await stack.enter_async_context(postgres.running())
         database = Database(url, pool=settings.database_pool)
         stack.push_async_callback(database.close)
         yield database
@@ -167,8 +167,16 @@ def _make_private(folder: Path) -> None:
 
 
 async def _await_schema(settings: Settings, database: Database) -> None:
-    """Wait until PostgreSQL answers, then bring its schema up to date or check that it is."""
-    step = migrate.upgrade if settings.migrate else migrate.require_current
+    """Wait until PostgreSQL answers, then bring its schema up to date or check that it is.
+
+    Raises CannotStart, also where PostgreSQL is set to lose what it acknowledges.
+    """
+    migration = migrate.upgrade if settings.migrate else migrate.require_current
+
+    async def step(database: Database) -> None:
+        await durability.require_at_start(database)
+        await migration(database)
+
     give_up = asyncio.get_running_loop().time() + settings.database_wait
     while True:
         try:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.failpoints import hit
 from app.gallery.index import BLOCK_ROWS, Gallery, State
 from app.types import Position, Rows
 
@@ -66,7 +67,9 @@ def write_snapshot(path: Path, state: State, *, collection: str, model: str) -> 
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             _write(file, state, collection, model)
             os.fsync(file.fileno())
+        hit("snapshot.before_rename")
         partial.replace(path)
+        hit("snapshot.renamed")
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -117,6 +120,7 @@ def _write(file: FileIO, state: State, collection: str, model: str) -> None:
         _write_all(file, memoryview(proof.digest()))
 
     put(memoryview(MAGIC + struct.pack("<I", len(header)) + header))
+    hit("snapshot.half_written")
     for rows in state.rows():
         vectors = rows.vectors.astype("<f4", copy=False)
         put(_bytes_of(rows.faces), _bytes_of(rows.persons), _bytes_of(vectors))

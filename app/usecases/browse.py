@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from app.store import collections, persons
+from app.store import collections, durability, persons
 from app.store.collections import Census
 from app.store.persons import EnrolledFace, Page
 from app.types import Person
@@ -14,6 +14,7 @@ from app.usecases.rooms import Rooms
 async def make_collection(rooms: Rooms, name: str) -> Census:
     """Raises CollectionExists."""
     async with rooms.database.transaction() as connection:
+        await durability.require(connection)
         return Census(await collections.create(connection, name), 0, 0)
 
 
@@ -63,6 +64,7 @@ async def person(rooms: Rooms, person_id: UUID) -> Person:
 async def edit_person(rooms: Rooms, person_id: UUID, values: Mapping[str, Any]) -> Person:
     """Set name, external_id or metadata. Raises PersonNotFound, ExternalIdTaken."""
     async with rooms.database.transaction() as connection:
+        await durability.require(connection)
         return await persons.edit(connection, person_id, values)
 
 

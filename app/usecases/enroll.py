@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 
 from app.errors import BadRequest, Conflict, ImageRefused
+from app.failpoints import hit
 from app.stages import current
 from app.store import collections, idempotency, persons
 from app.store.change import Change, changing, lock_or_make
@@ -138,6 +139,7 @@ async def enroll(
                 await idempotency.fulfil(change.connection, reservation, answer, person_id)
     with current()("apply"):
         await rooms.sync.applied(change.collection, change.revision)
+    hit("change.applied")
     return answer
 
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
+from app.failpoints import hit
 from app.store import change as changes
-from app.store import collections
+from app.store import collections, durability
 from app.store.change import changing
 from app.usecases.rooms import Rooms
 
@@ -26,6 +27,7 @@ async def erase_person(rooms: Rooms, person_id: UUID) -> Erased:
     async with changing(rooms.database, lock) as change:
         faces = await change.remove_person(person_id)
     await rooms.sync.applied(change.collection, change.revision)
+    hit("change.applied")
     return Erased(change.collection.name, 1, faces, change.revision)
 
 
@@ -35,12 +37,14 @@ async def erase_face(rooms: Rooms, face_id: UUID) -> Erased:
     async with changing(rooms.database, lock) as change:
         await change.remove_face(face_id)
     await rooms.sync.applied(change.collection, change.revision)
+    hit("change.applied")
     return Erased(change.collection.name, 0, 1, change.revision)
 
 
 async def erase_collection(rooms: Rooms, name: str) -> Erased:
     """Raises CollectionNotFound."""
     async with rooms.database.transaction() as connection:
+        await durability.require(connection)
         dropped = await collections.drop(connection, name)
         await changes.notify(connection, dropped.collection.id)
     rooms.sync.dropped(dropped.collection)
