@@ -1,116 +1,125 @@
-"""kill -9 of the service during a stream of enrolments: nothing answered is lost."""
+"""kill -9 of the service and of its PostgreSQL at named places, under enrolments and erasures."""
 
 import asyncio
-import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
-import asyncpg
-import httpx
+import pytest
 
+from app.failpoints import PLACES
 from app.store.embedded import EmbeddedPostgres
 from tests.service import Service
-
-KILLS = 20
-
-WHOLE = {
-    "a person without a face": "SELECT count(*) FROM persons p "
-    "WHERE NOT EXISTS (SELECT FROM faces f WHERE f.person_id = p.id)",
-    "a face without a template": "SELECT count(*) FROM faces f "
-    "WHERE NOT EXISTS (SELECT FROM templates t WHERE t.face_id = f.id)",
-    "a revision that is not in the log": "SELECT count(*) FROM collections c WHERE revision <> "
-    "(SELECT count(*) FROM changes h WHERE h.collection_id = c.id)",
-    "a face that no change added": "SELECT count(*) FROM faces f WHERE NOT EXISTS "
-    "(SELECT FROM changes h WHERE f.id = ANY(h.added))",
-    "a link of the chain that does not fit": "SELECT count(*) FROM (SELECT parent, lag(digest) "
-    "OVER (PARTITION BY collection_id ORDER BY revision) AS before FROM changes) AS links "
-    "WHERE before IS NOT NULL AND before <> parent",
-}
+from tests.traffic import Traffic, check_whole
 
 
-class Writer(threading.Thread):
-    """Enrols without pause, wherever the service is at the moment; keeps what was answered."""
+class House:
+    """A service with an embedded PostgreSQL, started again and again under traffic."""
 
-    def __init__(self, image: bytes) -> None:
-        super().__init__(daemon=True)
-        self.image = image
-        self.url = ""
-        self.answered: list[Any] = []
-        self.stopped = False
+    def __init__(self, pack: Path, folder: Path, traffic: Traffic) -> None:
+        self.postgres = EmbeddedPostgres(folder / "postgres")
+        self.traffic = traffic
+        self.service: Service | None = None
+        self._settings = {
+            "ROLLCALL_PACK": str(pack),
+            "ROLLCALL_DATA_DIR": str(folder),
+            "ROLLCALL_SNAPSHOT_INTERVAL": "0.3",
+            "ROLLCALL_DEADLINE": "5",  # leases of killed requests run out soon after
+        }
 
-    def run(self) -> None:
-        client = httpx.Client(timeout=30)
-        while not self.stopped:
-            key = uuid4().hex
-            try:
-                answer = client.post(
-                    f"{self.url}/enroll",
-                    files={"images": self.image},
-                    data={"on_duplicate": "allow", "external_id": key},
-                    headers={"Idempotency-Key": key},
-                )
-            except httpx.HTTPError:
-                time.sleep(0.1)
-                continue
-            if answer.status_code == 201:
-                self.answered.append(answer.json()["person"])
+    def start(self, plan: str = "") -> Service:
+        """In place of the process before; the PostgreSQL that it left running is taken over."""
+        if self.service is not None:
+            self.service.kill()
+        self.service = Service({**self._settings, "ROLLCALL_FAILPOINTS": plan})
+        try:
+            self.service.wait_until_listening()
+        except AssertionError:
+            if not plan or self.service.process.poll() != -9:
+                raise  # else it died as it should, only sooner than it could say where it listens
+        self.traffic.url = self.service.url
+        return self.service
+
+    def service_dies(self, plan: str) -> None:
+        service = self.start(plan)
+        wait_until(lambda: service.process.poll() is not None, f"{plan}: nobody died")
+        assert service.process.returncode == -9, service.output()
+
+    def postgres_dies(self, plan: str, times: int) -> None:
+        """`times` deaths at the places of `plan`, which ends each in `#EVERY`."""
+        pid_file = self.postgres.folder / "data" / "postmaster.pid"
+        service = self.start(plan.replace("=kill", f"=kill:{pid_file}"))
+        wait_until(
+            lambda: service.output().count("postgres.restarted") >= times,
+            f"{plan}: PostgreSQL did not die and come back {times} times",
+        )
+        assert service.process.poll() is None
+
+    def close(self) -> None:
+        if self.service is not None:
+            self.service.kill()
+        asyncio.run(self.postgres.stop())
 
 
-def test_nothing_answered_is_lost_and_nothing_unanswered_is_half_there(
+def wait_until(happened: Callable[[], bool], what: str, patience: float = 120.0) -> None:
+    give_up = time.monotonic() + patience
+    while not happened():
+        assert time.monotonic() < give_up, what
+        time.sleep(0.02)
+
+
+@contextmanager
+def under_traffic(pack: Path, folder: Path, image: bytes) -> Iterator[House]:
+    """Faults happen inside; afterwards everything that was answered is as it was answered."""
+    traffic = Traffic(image)
+    house = House(pack, folder, traffic)
+    try:
+        house.start().wait_until_ready()
+        with traffic.flowing():
+            traffic.wait_for_answers(10)
+            yield house
+            traffic.nothing_wrong()
+            house.start().wait_until_ready()
+            traffic.wait_for_answers(5)
+        assert house.service is not None
+        traffic.settle()
+        with house.service.client() as client:
+            check_whole(traffic, client, asyncio.run(house.postgres.start()))
+        assert house.service.terminate() == 0
+    finally:
+        house.close()
+
+
+def test_nothing_answered_is_lost_doubled_or_back_when_service_and_postgres_are_killed(
     tiny_pack: Path, tmp_path: Path, hanks: bytes
 ) -> None:
-    settings = {"ROLLCALL_PACK": str(tiny_pack), "ROLLCALL_DATA_DIR": str(tmp_path / "data")}
-    writers = [Writer(hanks) for _ in range(3)]
-    service = Service(settings)
-    try:
-        for turn in range(KILLS):
-            service.wait_until_ready()
-            before = sum(len(writer.answered) for writer in writers)
-            for writer in writers:
-                writer.url = service.url
-                if turn == 0:
-                    writer.start()
-            give_up = time.monotonic() + 30
-            while sum(len(writer.answered) for writer in writers) <= before:
-                assert time.monotonic() < give_up, "nothing was enrolled between two kills"
-                time.sleep(0.01)
-            time.sleep(0.01 * turn)  # another moment each time
-            service.kill()
-            # The PostgreSQL that the killed service left running is taken over.
-            service = Service(settings)
-        service.wait_until_ready()
-        for writer in writers:
-            writer.stopped = True
-        for writer in writers:
-            writer.join()
-        answered = [person for writer in writers for person in writer.answered]
-        assert len(answered) >= KILLS
-
-        with service.client() as client:
-            for person in answered:
-                assert client.get(f"/persons/{person['id']}").json()["face_count"] == 1
-            answer = client.post("/identify", files={"image": hanks}).json()
-        faces, broken = asyncio.run(_look(tmp_path / "data" / "postgres"))
-        assert answer["gallery_size"] == faces >= len(answered)
-        assert broken == {}
-        assert service.terminate() == 0
-    finally:
-        service.kill()
-        asyncio.run(_stop(tmp_path / "data" / "postgres"))
+    """Twenty deaths; `make kills` has two hundred, at each place in turn."""
+    with under_traffic(tiny_pack, tmp_path / "data", hanks) as house:
+        for plan in (
+            "change.before_commit=kill#9",
+            "change.committed=kill#7",
+            "change.applied=kill#8",
+            "index.snapshot_removed=kill#4",
+            "snapshot.half_written=kill#3",
+            "idempotency.fulfilled=kill#5",
+        ):
+            house.service_dies(plan)
+        house.postgres_dies(
+            "change.locked=kill#31,change.before_commit=kill#23,change.committed=kill#17,"
+            "index.changes_read=kill#29",
+            times=14,
+        )
 
 
-async def _look(folder: Path) -> tuple[int, dict[str, int]]:
-    """How many faces PostgreSQL has, and what is half there."""
-    connection = await asyncpg.connect(await EmbeddedPostgres(folder).start())
-    try:
-        counts = {name: await connection.fetchval(query) for name, query in WHOLE.items()}
-        faces = await connection.fetchval("SELECT count(*) FROM faces")
-    finally:
-        await connection.close()
-    return faces, {name: count for name, count in counts.items() if count}
-
-
-async def _stop(folder: Path) -> None:
-    await EmbeddedPostgres(folder).stop()
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_two_hundred_deaths_at_each_place_in_turn(
+    tiny_pack: Path, tmp_path: Path, hanks: bytes
+) -> None:
+    with under_traffic(tiny_pack, tmp_path / "data", hanks) as house:
+        for place in sorted(PLACES):
+            for every in range(1, 9):  # 104 deaths of the service
+                house.service_dies(f"{place}=kill#{every}")
+            rare = place.startswith(("idempotency.released", "snapshot", "index.snapshot"))
+            house.postgres_dies(f"{place}=kill#{3 if rare else 11}", times=8)  # 104 of PostgreSQL
