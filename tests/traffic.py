@@ -383,7 +383,11 @@ def through_faults(service: Service, image: bytes, database_url: str) -> Iterato
     traffic.url = service.url
     with traffic.flowing():
         traffic.wait_for_answers(10)
-        yield traffic
+        try:
+            yield traffic
+        except AssertionError as failed:
+            state = f"exit status {service.process.poll()}:\n{service.output()[-4000:]}"
+            raise AssertionError(f"{failed}\nthe service, {state}") from failed
         traffic.wait_for_answers(10)
     traffic.settle()
     with service.client() as client:

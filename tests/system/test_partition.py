@@ -29,16 +29,31 @@ class Network:
         name = token_hex(3)
         self.router, self.server_space = f"rollcall-r{name}", f"rollcall-s{name}"
         self.cable = f"rc{name}"
+
+    def build(self) -> None:
+        """Raises OSError where this machine does not let us."""
         for space in (self.router, self.server_space):
             ip("netns", "add", space)
-        ip("link", "add", self.cable, "type", "veth", "peer", "name", "up", "netns", self.router)
-        ip("-n", self.router, "link", "add", "down", "type", "veth", "peer", "name", "up",
+        ip(
+            "link",
+            "add",
+            "name",
+            self.cable,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "near",
+            "netns",
+            self.router,
+        )
+        ip("-n", self.router, "link", "add", "name", "far", "type", "veth", "peer", "name", "near",
            "netns", self.server_space)  # fmt: skip
         for space, link, address in (
             (None, self.cable, f"{self.here}/30"),
-            (self.router, "up", "10.213.7.2/30"),
-            (self.router, "down", "10.213.7.5/30"),
-            (self.server_space, "up", f"{self.server}/30"),
+            (self.router, "near", "10.213.7.2/30"),
+            (self.router, "far", "10.213.7.5/30"),
+            (self.server_space, "near", f"{self.server}/30"),
         ):
             inside = ("-n", space) if space else ()
             ip(*inside, "address", "add", address, "dev", link)
@@ -81,12 +96,15 @@ def ip(*arguments: str) -> None:
 def network() -> Iterator[Network]:
     if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("setpriv"):
         pytest.skip("no root, `ip` or `setpriv` here, which networks are made with")
+    network = Network()
     try:
-        network = Network()
-    except OSError as reason:
-        pytest.skip(f"no network namespaces here: {reason}")
-    yield network
-    network.remove()
+        try:
+            network.build()
+        except OSError as reason:
+            pytest.skip(f"no network namespaces here: {reason}")
+        yield network
+    finally:
+        network.remove()
 
 
 @pytest.fixture
