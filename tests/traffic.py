@@ -198,12 +198,14 @@ class Traffic:
             self._answered(body["revision"])
             with account.lock:
                 account.enrolled[one.person] = one
-        elif answer is None or answer.status_code == 503 or code == "idempotency_key_in_flight":
+        elif expected is not None and (answer is None or answer.status_code == 503):
             with account.lock:
-                if expected is not None:
-                    account.enrolled[expected.person] = expected
-                else:
-                    account.unsure_keys.append((key, images))
+                account.enrolled[expected.person] = expected
+        elif expected is None and (
+            answer is None or answer.status_code == 503 or code == "idempotency_key_in_flight"
+        ):
+            with account.lock:
+                account.unsure_keys.append((key, images))
         else:
             self._wrong(f"enrolment: {answer.status_code} {answer.text}")
 
