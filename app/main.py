@@ -11,7 +11,7 @@ import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from app import __version__
+from app import __version__, failpoints
 from app.api import (
     audit,
     collections,
@@ -33,9 +33,9 @@ from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
 from app.settings import Settings, is_loopback
 from app.store import collections as collections_store
+from app.store import durability, migrate, resealing, vaultkeys
 from app.store import keys as keys_store
-from app.store import migrate, resealing, vaultkeys
-from app.store.database import Database
+from app.store.database import FOLLOWING, Database
 from app.store.embedded import EmbeddedPostgres, owning
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
 from app.sync.access import Access
@@ -60,6 +60,7 @@ JSON. Errors are problem details (RFC 9457) with a stable `code`.
 
 def create_app(settings: Settings) -> FastAPI:
     """The application, not yet started: packs, database and index come up in its lifespan."""
+    failpoints.arm(settings.failpoints, settings.host)
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
@@ -116,7 +117,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     async with database.transaction() as connection:
         await vaultkeys.require_openable(connection)
         pepper = await vaultkeys.secret_of(connection, keys_store.PURPOSE)
-    following = Database(database.url, pool=_SYNC_POOL, vault=database.vault)
+    following = Database(database.url, pool=_SYNC_POOL, vault=database.vault, patience=FOLLOWING)
     stack.push_async_callback(following.close)
     sync = Sync(
         following,
@@ -229,8 +230,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         else:
             stack.enter_context(owning(settings.data_dir))
             postgres = EmbeddedPostgres(settings.data_dir / "postgres")
-            url = await postgres.start()
-            stack.push_async_callback(postgres.stop)
+            url = await stack.enter_async_context(postgres.running())
         database = Database(url, pool=settings.database_pool, vault=vault)
         stack.push_async_callback(database.close)
         yield database
@@ -268,8 +268,16 @@ def _make_private(folder: Path) -> None:
 
 
 async def _await_schema(settings: Settings, database: Database) -> None:
-    """Wait until PostgreSQL answers, then bring its schema up to date or check that it is."""
-    step = migrate.upgrade if settings.migrate else migrate.require_current
+    """Wait until PostgreSQL answers, then bring its schema up to date or check that it is.
+
+    Raises CannotStart, also where PostgreSQL is set to lose what it acknowledges.
+    """
+    migration = migrate.upgrade if settings.migrate else migrate.require_current
+
+    async def step(database: Database) -> None:
+        await durability.require_at_start(database)
+        await migration(database)
+
     give_up = asyncio.get_running_loop().time() + settings.database_wait
     while True:
         try:

@@ -150,6 +150,9 @@ class Settings(BaseSettings):
         100_000, ge=100, description="changes kept a collection; a follower further behind reloads"
     )
     idempotency_hours: float = Field(24.0, gt=0, description="how long an answer can be replayed")
+    failpoints: str = Field(
+        "", description="for tests only: where this process kills itself or PostgreSQL"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least that is logged"
     )

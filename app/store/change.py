@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store import audit, collections, crops, persons, tables
+from app.failpoints import hit
+from app.store import audit, collections, crops, durability, persons, tables
 from app.store.audit import Record
 from app.store.collections import Collection
 from app.store.database import CHANNEL, Database
@@ -157,12 +158,17 @@ async def changing(database: Database, lock: Lock) -> AsyncIterator[Change]:
     """A change of the collection that `lock` returns, its row locked: committed at the end.
 
     The lock makes revisions gap-free and their order the order of commits. Raises what `lock`
-    raises, and DatabaseUnavailable.
+    raises, DatabaseUnavailable, and DatabaseNotDurable: what is answered must outlive the power.
     """
     async with database.transaction() as connection:
+        await durability.require(connection)
         change = Change(connection, await lock(connection))
+        hit("change.locked")
         yield change
+        hit("change.rows_written")
         await change.write()
+        hit("change.before_commit")
+    hit("change.committed")
 
 
 async def notify(connection: AsyncConnection, collection_id: UUID) -> None:

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import Unavailable
+from app.failpoints import hit
 from app.gallery.index import Change, Diverged, Gallery, OutOfOrder, State
 from app.gallery.snapshot import (
     SnapshotUnusable,
@@ -238,6 +239,7 @@ class CollectionIndex:
         if since.changes is None:
             await self._load(connection, collection)
             return
+        hit("index.changes_read")
         try:
             for change in since.changes:
                 await self._apply(change)
@@ -250,6 +252,7 @@ class CollectionIndex:
             # What was erased must not lie in a file either; the next snapshot is without it.
             remove_snapshot(self.snapshot)
             self._saved = None
+            hit("index.snapshot_removed")
         if self.gallery is not None:
             await asyncio.to_thread(
                 self.gallery.apply,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from app.store import audit, collections, crops, persons
+from app.store import audit, collections, crops, durability, persons
 from app.store.audit import record_of
 from app.store.collections import Census
 from app.store.persons import EnrolledFace, Page
@@ -18,6 +18,7 @@ async def make_collection(rooms: Rooms, caller: Caller, name: str) -> Census:
     known_to(caller, name)
     record = record_of(caller, "collection.make", collection=name)
     async with rooms.database.transaction() as connection:
+        await durability.require(connection)
         made = Census(await collections.create(connection, name), 0, 0)
         await audit.append(connection, [(record.id, record.text())])
     return made
@@ -86,6 +87,7 @@ async def edit_person(
     Raises PersonNotFound, ExternalIdTaken.
     """
     async with rooms.database.transaction() as connection:
+        await durability.require(connection)
         _belongs_to(caller, await persons.get(connection, person_id))
         edited = await persons.edit(connection, person_id, values)
         record = record_of(

@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 
 from app.errors import BadRequest, Conflict, ImageRefused
+from app.failpoints import hit
 from app.stages import current
 from app.store import collections, idempotency, persons
 from app.store.audit import record_of
@@ -161,6 +162,7 @@ async def enroll(
             )
     with current()("apply"):
         await rooms.sync.applied(change.collection, change.revision)
+    hit("change.applied")
     return answer
 
 
