@@ -33,6 +33,7 @@ _ROUND_SECONDS: Final = 2.0
 _APPLY_SECONDS: Final = 5.0
 # Patience with a database that nobody has heard of lately.
 _OUT_OF_TOUCH_SECONDS: Final = 0.5
+_HEARTBEAT_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +317,9 @@ class Sync:
             try:
                 await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
                 self._wake.set()
-                await lost.wait()
+                while not await _set_within(lost, _HEARTBEAT_SECONDS):
+                    # A connection that only listens would never notice that its network is gone.
+                    await connection.execute("SELECT 1")
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await asyncio.sleep(self._poll_interval)
             finally:
@@ -349,3 +352,10 @@ class Sync:
                 async with self._database.transaction() as connection:
                     await history.trim(connection, self._changes_kept)
                     await idempotency.sweep(connection, self._idempotency_hours)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
