@@ -77,6 +77,10 @@ class EmbeddedPostgres:
         await self._ensure_database()
         return self._url(DATABASE)
 
+    async def running(self) -> str | None:
+        """The database's URL where the server answers, whoever started it; else None."""
+        return self._url(DATABASE) if await self._answers() else None
+
     async def stop(self) -> None:
         """Stop the server; sessions are ended, what is committed is safe.
 
