@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from app import __version__
 from app.api import (
+    audit,
     collections,
     detect,
     enroll,
     health,
     identify,
+    keys,
     metrics,
     models,
     persons,
@@ -34,6 +36,9 @@ from app.store.database import Database
 from app.store.embedded import EmbeddedPostgres, owning
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
 from app.sync.follow import Sync
+from app.sync.journal import Journal
+from app.sync.keyring import KeyRing
+from app.usecases import retention
 from app.usecases.rooms import Rooms
 from app.vision.faces import Vision, open_vision
 
@@ -42,6 +47,7 @@ log = structlog.get_logger()
 # Followers read while requests hold connections and wait for them: they need some of their own.
 _SYNC_POOL: Final = 4
 _FORM_OVERHEAD: Final = 1_000_000
+PEPPER = b"replaced by the vault"
 
 _DESCRIPTION: Final = """\
 Who is this, among the people I have enrolled? Enrol people from photos, verify one against one,
@@ -63,6 +69,8 @@ def create_app(settings: Settings) -> FastAPI:
             registry.register(metrics.House(rooms))
             warming = asyncio.create_task(_warm_up(app, rooms))
             stack.callback(warming.cancel)
+            sweeping = asyncio.create_task(retention.keep_sweeping(rooms))
+            stack.callback(sweeping.cancel)
             log.info(
                 "started",
                 version=__version__,
@@ -77,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.registry = registry
     app.state.warm = False
-    for room in (enroll, verify, identify, detect, collections, persons, models):
+    for room in (enroll, verify, identify, detect, collections, persons, models, keys, audit):
         app.include_router(room.router, responses=problems.RESPONSES)
     app.include_router(health.router)
     problems.install(app)
@@ -118,7 +126,20 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     )
     sync.start()
     stack.push_async_callback(sync.stop)
-    return Rooms(settings, database, sync, visions, default)
+    keyring = KeyRing(
+        following,
+        PEPPER,
+        poll_interval=settings.poll_interval,
+        verify_failures=settings.verify_failures,
+    )
+    await keyring.start()
+    stack.push_async_callback(keyring.stop)
+    if settings.keys_required and not len(keyring):
+        log.warning("no_keys", hint="python -m app keys create --name admin --scope admin")
+    journal = Journal(following, settings.data_dir / "audit")
+    journal.start()
+    stack.push_async_callback(journal.stop)
+    return Rooms(settings, database, sync, keyring, journal, visions, default)
 
 
 def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:

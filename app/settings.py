@@ -3,6 +3,7 @@
 Rooms are handed the small value objects that concern them (`limits`, `quality`), never the whole.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -60,6 +61,18 @@ class Settings(BaseSettings):
     )
     migrate: bool = Field(True, description="bring the schema up to date at start")
 
+    require_keys: bool = Field(
+        False, description="ask for an API key on loopback too; beyond loopback it always is"
+    )
+    verify_failures: int = Field(
+        30,
+        ge=0,
+        description="refused verifications of one person that a key may cause in an hour; 0: any",
+    )
+    require_consent: bool = Field(
+        False, description="refuse to enrol a person without a consent reference"
+    )
+
     pack: str = Field("starter", description="a pack in models/packs, or a folder anywhere")
     extra_packs: tuple[str, ...] = Field(
         (), description="further packs, for collections bound to another model (JSON list)"
@@ -115,8 +128,22 @@ class Settings(BaseSettings):
         return url
 
     @property
+    def keys_required(self) -> bool:
+        """Whoever can reach the port from elsewhere has to show a key."""
+        return self.require_keys or not is_loopback(self.host)
+
+    @property
     def images(self) -> ImageLimits:
         return ImageLimits(max_bytes=self.max_image_bytes, max_pixels=self.max_image_pixels)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`. A name other than localhost is taken for outside:
+    what it resolves to can change."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def read_settings(environment: Mapping[str, str], **given: Any) -> Settings:

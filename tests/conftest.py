@@ -81,7 +81,7 @@ def postgres() -> Iterator[str]:
     base = url.replace("/rollcall?", "/{}?")
 
     async def prepare() -> None:
-        await _execute(base, f"CREATE DATABASE {TEMPLATE}")
+        await execute(base, f"CREATE DATABASE {TEMPLATE}")
         database = Database(base.format(TEMPLATE), pool=2)
         await migrate.upgrade(database)
         await database.close()
@@ -92,7 +92,7 @@ def postgres() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
-async def _execute(base: str, statement: str) -> None:
+async def execute(base: str, statement: str) -> None:
     connection = await asyncpg.connect(base.format("postgres"))
     try:
         await connection.execute(statement)
@@ -104,9 +104,9 @@ async def _execute(base: str, statement: str) -> None:
 def database_url(postgres: str) -> Iterator[str]:
     """A database of its own, copied from the migrated template."""
     name = f"test_{uuid4().hex[:12]}"
-    asyncio.run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    asyncio.run(execute(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
     yield postgres.format(name)
-    asyncio.run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def shared_service(
     tiny_pack: Path, postgres: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """One process for all tests that only ask; each works in a collection of its own."""
-    asyncio.run(_execute(postgres, f"CREATE DATABASE shared TEMPLATE {TEMPLATE}"))
+    asyncio.run(execute(postgres, f"CREATE DATABASE shared TEMPLATE {TEMPLATE}"))
     service = Service(
         {
             "ROLLCALL_DATABASE_URL": postgres.format("shared"),

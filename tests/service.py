@@ -14,17 +14,23 @@ import httpx
 ROOT = Path(__file__).parent.parent
 
 
+def environment(settings: dict[str, str]) -> dict[str, str]:
+    """Our own without what it says to Rollcall, and `settings`."""
+    clean = {name: v for name, v in os.environ.items() if not name.startswith("ROLLCALL_")}
+    return {**clean, **settings}
+
+
 class Service:
     """`python -m app serve` on a free port. Settings are environment variables."""
 
     def __init__(self, settings: dict[str, str]) -> None:
+        self.settings = settings
         self.log = Path(tempfile.mkstemp(prefix="rollcall-test-", suffix=".log")[1])
-        clean = {name: v for name, v in os.environ.items() if not name.startswith("ROLLCALL_")}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app", "serve"],
                 cwd=ROOT,
-                env={**clean, "ROLLCALL_PORT": "0", **settings},
+                env=environment({"ROLLCALL_PORT": "0", **settings}),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -1,21 +1,23 @@
 """Erase again what an older backup brought back.
 
 Who was erased after a backup returns with it. The access log knows: `python -m app audit export`
-writes it as JSON lines, and this goes through them. Ids of persons and faces are never given
-twice, so every line may be repeated, however often and whatever its age.
+writes it as JSON lines, and this goes through them. An id of a person, face or collection is never
+given twice, so every line may be repeated, however often and whatever its age. What is erased here
+is recorded like any other erasure.
 """
 
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from app.store import audit, collections
 from app.store import change as changes
-from app.store import collections
+from app.store.audit import Record
 from app.store.change import changing
 from app.store.database import Database
 from app.store.errors import EnrolledFaceNotFound, PersonNotFound, RestoreRefused
@@ -31,9 +33,8 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     sequence: int
-    at: AwareDatetime
     action: str
-    collection: str | None = None
+    collection_id: UUID | None = None
     person_ids: tuple[UUID, ...] = ()
     face_ids: tuple[UUID, ...] = ()
 
@@ -63,14 +64,12 @@ async def repeat(database: Database, entries: Sequence[Entry]) -> Repeated:
     """
     persons = faces = dropped = 0
     for entry in entries:
-        if entry.action in _OF_PERSONS:
-            for person_id in entry.person_ids:
-                persons += await _erase_person(database, person_id)
-        elif entry.action in _OF_FACES:
-            for face_id in entry.face_ids:
-                faces += await _erase_face(database, face_id)
-        elif entry.collection is not None:
-            dropped += await _erase_collection(database, entry.collection, entry.at)
+        for person_id in entry.person_ids if entry.action in _OF_PERSONS else ():
+            persons += await _erase_person(database, entry, person_id)
+        for face_id in entry.face_ids if entry.action in _OF_FACES else ():
+            faces += await _erase_face(database, entry, face_id)
+        if entry.action in _OF_COLLECTIONS and entry.collection_id is not None:
+            dropped += await _erase_collection(database, entry, entry.collection_id)
     return Repeated(persons, faces, dropped)
 
 
@@ -93,30 +92,53 @@ def _entries(file: Path) -> Iterator[Entry]:
                 yield entry
 
 
-async def _erase_person(database: Database, person_id: UUID) -> int:
-    lock = partial(changes.lock_of_person, person_id=person_id)
+async def _erase_person(database: Database, entry: Entry, person_id: UUID) -> int:
     with contextlib.suppress(PersonNotFound):
-        async with changing(database, lock) as change:
+        async with changing(database, changes.lock_of_person(person_id)) as change:
             await change.remove_person(person_id)
+            change.record = _record(
+                entry,
+                collection=change.collection.name,
+                person_ids=[person_id],
+                revision=change.revision,
+            )
         return 1
     return 0
 
 
-async def _erase_face(database: Database, face_id: UUID) -> int:
-    lock = partial(changes.lock_of_face, face_id=face_id)
+async def _erase_face(database: Database, entry: Entry, face_id: UUID) -> int:
     with contextlib.suppress(EnrolledFaceNotFound):
-        async with changing(database, lock) as change:
+        async with changing(database, changes.lock_of_face(face_id)) as change:
             await change.remove_face(face_id)
+            change.record = _record(
+                entry,
+                collection=change.collection.name,
+                face_ids=[face_id],
+                revision=change.revision,
+            )
         return 1
     return 0
 
 
-async def _erase_collection(database: Database, name: str, at: AwareDatetime) -> int:
-    """A name may be given again, so only a collection that is older than its erasure goes."""
+async def _erase_collection(database: Database, entry: Entry, collection_id: UUID) -> int:
+    """By its id: its name may be another collection's by now."""
     async with database.transaction() as connection:
-        found = await collections.find(connection, name)
-        if found is None or found.created_at > at:
+        found = await collections.find_by_id(connection, collection_id)
+        if found is None:
             return 0
-        await collections.drop(connection, name)
-        await changes.notify(connection, found.id)
+        dropped = await collections.drop(connection, found.name)
+        await changes.notify(connection, collection_id)
+        record = _record(
+            entry,
+            collection=found.name,
+            collection_id=collection_id,
+            persons=dropped.persons,
+            faces=dropped.faces,
+        )
+        await audit.append(connection, [(record.id, record.text())])
     return 1
+
+
+def _record(entry: Entry, **facts: Any) -> Record:
+    """By no key: whoever restores is the operator. `repeats` is the number in the log's chain."""
+    return Record(entry.action, None, "restore", {"repeats": entry.sequence, **facts})

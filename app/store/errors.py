@@ -63,3 +63,9 @@ class RestoreRefused(CannotStart):
     """A backup that is damaged, of another kind, or does not go into this database."""
 
     code = "restore_refused"
+
+
+class KeyNotFound(NotFound):
+    """No API key of that id is in use."""
+
+    code = "key_not_found"

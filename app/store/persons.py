@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,6 +27,8 @@ class NewPerson:
     name: str | None = None
     external_id: str | None = None
     metadata: Mapping[str, Any] | None = None
+    consent: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,22 @@ async def get(connection: AsyncConnection, person_id: UUID) -> Person:
 
 
 async def many(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Person]:
-    """Those of `ids` that are (still) enrolled."""
-    rows = await connection.execute(_whole().where(_p.id.in_(ids)))
+    """Those of `ids` that are enrolled still, and not past their time."""
+    kept = _p.expires_at.is_(None) | (_p.expires_at > func.now())
+    rows = await connection.execute(_whole().where(_p.id.in_(ids), kept))
     return {row.id: _read(row) for row in rows}
+
+
+async def expired(connection: AsyncConnection, limit: int) -> Sequence[UUID]:
+    """Persons past their time, longest first."""
+    query = select(_p.id).where(_p.expires_at <= func.now()).order_by(_p.expires_at).limit(limit)
+    return (await connection.execute(query)).scalars().all()
+
+
+async def is_expired(connection: AsyncConnection, person_id: UUID) -> bool:
+    """Whether a person is past their time; the row stays locked, so that it remains true."""
+    query = select(_p.id).where(_p.id == person_id, _p.expires_at <= func.now()).with_for_update()
+    return (await connection.execute(query)).scalar_one_or_none() is not None
 
 
 async def page(
@@ -99,6 +115,8 @@ async def add(connection: AsyncConnection, collection_id: UUID, person: NewPerso
             name=person.name,
             external_id=person.external_id,
             metadata=dict(person.metadata or {}),
+            consent=person.consent,
+            expires_at=person.expires_at,
         )
     )
     return person_id
@@ -224,4 +242,13 @@ def _whole() -> Select[Any]:
 
 
 def _read(row: Row[Any]) -> Person:
-    return Person(row.id, row.collection, row.name, row.external_id, row.metadata, row.face_count)
+    return Person(
+        id=row.id,
+        collection=row.collection,
+        name=row.name,
+        external_id=row.external_id,
+        metadata=row.metadata,
+        consent=row.consent,
+        expires_at=row.expires_at,
+        face_count=row.face_count,
+    )

@@ -12,7 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 # Tables on which others than their owner have less than default privileges give them. Laid down
 # anew after every migration, and so after a restore too.
-LIMITED: Final[Mapping[str, Collection[str]]] = {"alembic_version": ("SELECT",)}
+LIMITED: Final[Mapping[str, Collection[str]]] = {
+    "alembic_version": ("SELECT",),
+    "audit": ("SELECT", "INSERT"),
+}
 
 # Rights on a table beyond reading it that somebody may have been given.
 _RIGHTS: Final = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")

@@ -75,11 +75,15 @@ persons = Table(
     Column("name", Text),
     Column("external_id", Text),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    # Where the caller keeps the person's consent, and until when the person may be kept.
+    Column("consent", Text),
+    Column("expires_at", DateTime(timezone=True)),
     _now("created_at"),
     _now("updated_at"),
     UniqueConstraint("collection_id", "external_id"),
     UniqueConstraint("collection_id", "id"),
     Index(None, "collection_id", "sequence"),
+    Index(None, "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
 )
 
 faces = Table(
@@ -159,4 +163,47 @@ idempotency = Table(
     Column("person_id", Uuid, ForeignKey(persons.c.id, ondelete="CASCADE"), index=True),
     _now("created_at"),
     Index(None, "created_at"),
+)
+
+# A key is shown once; what is kept is an HMAC of it under a secret that is not in this table.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    # The key before the last rotation, as long as it may still be used.
+    Column("previous_digest", LargeBinary),
+    Column("previous_until", DateTime(timezone=True)),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("collections", ARRAY(Text)),
+    Column("requests_a_minute", Integer),
+    Column("concurrency", Integer),
+    _now("created_at"),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+    Column("last_used_at", DateTime(timezone=True)),
+)
+
+# How far ahead of time each bucket has been spent (GCRA's theoretical arrival time).
+key_limits = Table(
+    "key_limits",
+    metadata,
+    Column("key_id", Text, ForeignKey(api_keys.c.id, ondelete="CASCADE")),
+    Column("bucket", Text),
+    Column("spent_until", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("key_id", "bucket"),
+)
+
+# Append-only: a trigger (in the migration) refuses to change or remove a row, but for a prune.
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    # Of the record, so that one that is handed in twice after a crash is written once.
+    Column("id", Uuid, nullable=False, unique=True),
+    # Text and not JSONB: the digest is over these very bytes.
+    Column("record", Text, nullable=False),
+    Column("parent", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
 )

@@ -9,6 +9,8 @@ from app.errors import Conflict
 from app.settings import Settings
 from app.store.database import Database
 from app.sync.follow import Sync
+from app.sync.journal import Journal
+from app.sync.keyring import KeyRing
 from app.vision.faces import Vision
 
 
@@ -25,6 +27,8 @@ class Rooms:
     settings: Settings
     database: Database
     sync: Sync
+    keyring: KeyRing
+    journal: Journal
     visions: Mapping[str, Vision]
     default: Vision
 

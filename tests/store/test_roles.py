@@ -101,6 +101,8 @@ def test_the_service_enrols_identifies_and_erases_without_owning_anything(
         person = enrolled.json()["person"]["id"]
         assert client.delete(f"/persons/{person}").status_code == 200
         assert client.post("/identify", files={"image": hanks}).json()["gallery_size"] == 0
+    recorded = "SELECT count(*) FROM audit WHERE record LIKE '%person.erase%'"
+    assert value(server, "rollcall", recorded) == 1
     assert "role_may_change_schema" not in service.output()
     assert service.terminate() == 0
 
@@ -133,6 +135,10 @@ def test_a_service_whose_role_may_change_the_schema_says_so(
         "CREATE ROLE mine",
         "ALTER DATABASE rollcall SET fsync = off",
         "UPDATE alembic_version SET version_num = '0000'",
+        "UPDATE audit SET record = ''",
+        "DELETE FROM audit",
+        "TRUNCATE audit",
+        "ALTER TABLE audit DISABLE TRIGGER audit_rows",
         "COPY persons TO '/tmp/persons'",
         "SELECT pg_read_file('/etc/passwd')",
     ],

@@ -6,22 +6,20 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import psutil
 import pytest
 
-from app.store import backup, backup_manifest, erasures
+from app.store import backup, backup_manifest, collections, erasures
 from app.store.backup_manifest import BackupManifest
 from app.store.database import Database
 from app.store.embedded import EmbeddedPostgres
 from app.store.errors import BackupFailed, RestoreRefused
-from tests.conftest import TEMPLATE
+from tests.conftest import TEMPLATE, execute
 from tests.service import Service
 from tests.system.test_start import run
 
@@ -30,17 +28,9 @@ from tests.system.test_start import run
 def empty_url(postgres: str) -> Iterator[str]:
     """A second database: migrated, and without a row."""
     name = f"test_{uuid4().hex[:12]}"
-
-    async def execute(statement: str) -> None:
-        connection = await asyncpg.connect(postgres.format("postgres"))
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    asyncio.run(execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    asyncio.run(execute(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
     yield postgres.format(name)
-    asyncio.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 def back_up(folder: Path, pack: Path, **settings: str) -> Any:
@@ -132,6 +122,9 @@ def test_an_installation_is_backed_up_while_it_is_written_to_and_restored_elsewh
     restored = restore(folder, pack, ROLLCALL_DATA_DIR=str(second))
     assert restored.returncode == 0, restored.stderr
     assert "WHO WAS ERASED AFTER" in restored.stdout
+    proved = run("audit", "verify", ROLLCALL_DATA_DIR=str(second))
+    rows = manifest["state"]["rows"]["audit"]
+    assert f"sound: records 1 to {rows}, head {rows}:" in proved.stdout
 
     service = Service({"ROLLCALL_PACK": str(pack), "ROLLCALL_DATA_DIR": str(second)})
     try:
@@ -181,20 +174,23 @@ def test_who_was_erased_after_the_backup_is_erased_again(
     enrol(hanks, "visitors")
     with service.client() as client:
         [face] = client.get(f"/persons/{faceless}/faces").json()["faces"]
-        enrol(hanks, "staff")
+    enrol(hanks, "staff")
+    old_staff, visitors = (
+        collection_id(database_url, "staff"),
+        collection_id(database_url, "visitors"),
+    )
+    with service.client() as client:
         client.delete("/collections/staff")
-        of_old_staff = datetime.now(UTC).isoformat()
-        enrol(hanks, "staff")  # another collection, by the name of an erased one
+    enrol(hanks, "staff")  # another collection, by the name of an erased one
     back_up(folder, tiny_pack, ROLLCALL_DATABASE_URL=database_url)
-    later = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     lines: list[dict[str, Any]] = [
-        {"at": of_old_staff, "action": "collection.erase", "collection": "staff"},
-        {"at": later, "action": "person.erase", "person_ids": [erased]},
-        {"at": later, "action": "person.expire", "person_ids": [expired], "hash": "00"},
-        {"at": later, "action": "identify", "person_ids": [stays]},
-        {"at": later, "action": "face.erase", "face_ids": [face["id"]]},
-        {"at": later, "action": "collection.erase", "collection": "visitors"},
-        {"at": later, "action": "person.erase", "person_ids": [str(uuid4())]},
+        {"action": "collection.erase", "collection": "staff", "collection_id": old_staff},
+        {"action": "person.erase", "person_ids": [erased]},
+        {"action": "person.expire", "person_ids": [expired], "digest": "00"},
+        {"action": "identify", "person_ids": [stays]},
+        {"action": "face.erase", "face_ids": [face["id"]]},
+        {"action": "collection.erase", "collection": "visitors", "collection_id": visitors},
+        {"action": "person.erase", "person_ids": [str(uuid4())]},
     ]
     log.write_text(
         "".join(json.dumps({"sequence": n, **line}) + "\n" for n, line in enumerate(lines))
@@ -221,6 +217,18 @@ def test_who_was_erased_after_the_backup_is_erased_again(
     )
     repeated = asyncio.run(_repeat(empty_url, log))
     assert repeated == erasures.Repeated(persons=0, faces=0, collections=0)
+
+
+def collection_id(url: str, name: str) -> str:
+    async def find() -> str:
+        database = Database(url, pool=2)
+        try:
+            async with database.transaction() as connection:
+                return str((await collections.get(connection, name)).id)
+        finally:
+            await database.close()
+
+    return asyncio.run(find())
 
 
 async def _repeat(url: str, log: Path) -> erasures.Repeated:
