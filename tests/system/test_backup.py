@@ -111,6 +111,8 @@ def test_an_installation_is_backed_up_while_it_is_written_to_and_restored_elsewh
     finally:
         service.kill()
         asyncio.run(EmbeddedPostgres(first / "postgres").stop())
+    while (first / "postgres" / "data" / "postmaster.pid").exists():
+        time.sleep(0.1)
     shutil.rmtree(first)
 
     second.mkdir(mode=0o700)
