@@ -18,7 +18,7 @@ from app import logs
 from app.store import migrate
 from app.store.database import Database
 from app.store.embedded import EmbeddedPostgres
-from tests.service import Service
+from tests.service import SECRET, Service
 from tests.tiny_pack import write_tiny_pack
 
 TEMPLATE = "rollcall_template"
@@ -117,6 +117,7 @@ def serve(tiny_pack: Path, database_url: str, tmp_path: Path) -> Iterator[Callab
     def start(**settings: str) -> Service:
         given = {
             "ROLLCALL_DATABASE_URL": database_url,
+            "ROLLCALL_SECRET": SECRET,
             "ROLLCALL_PACK": str(tiny_pack),
             "ROLLCALL_DATA_DIR": str(tmp_path / f"data{len(services)}"),
             **settings,
@@ -140,6 +141,7 @@ def shared_service(
     service = Service(
         {
             "ROLLCALL_DATABASE_URL": postgres.format("shared"),
+            "ROLLCALL_SECRET": SECRET,
             "ROLLCALL_PACK": str(tiny_pack),
             "ROLLCALL_DATA_DIR": str(tmp_path_factory.mktemp("data")),
         }

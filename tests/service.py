@@ -11,7 +11,13 @@ from pathlib import Path
 
 import httpx
 
+from app.vault import Vault
+
 ROOT = Path(__file__).parent.parent
+
+# Of the services that share a named database; VAULT is what they make of it.
+SECRET = "8f2b6c0d91e3a7454e6fd0c1b82a7390c5d1e6f7384920ab1c2d3e4f5a6b7c8d"  # noqa: S105
+VAULT = Vault(bytes.fromhex(SECRET))
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:

@@ -40,10 +40,10 @@ async def admitted(
         return
     if credentials is None:
         raise Unauthenticated("Send an API key: Authorization: Bearer rc_… (docs/access.md).")
-    key = house.keyring.find(credentials.credentials)
+    key = house.access.find(credentials.credentials)
     request.scope["rollcall.key"] = key.id
     caller = Caller(key.id, key.scopes, key.collections, request_id(request))
-    with house.keyring.admit(key):
+    with house.access.admit(key):
         await _require(house, caller, cast("list[Scope]", asked.scopes))
         yield caller
 

@@ -53,8 +53,8 @@ async def post(
         concurrency=ask.concurrency,
         expires_at=ask.expires_at,
     )
-    key, text = await keys.create(house.database, caller, house.keyring.pepper, new)
-    await house.keyring.refresh()
+    key, text = await keys.create(house.database, caller, new)
+    await house.access.refresh()
     return schemas.NewKeyAnswer(secret=text, request_id=request_id, **schemas.Key.fields_of(key))
 
 
@@ -87,8 +87,8 @@ async def rotate(
 ) -> schemas.NewKeyAnswer:
     """Id, scopes and limits stay. The old text goes on for `grace_seconds`."""
     grace = timedelta(seconds=ask.grace_seconds)
-    key, text = await keys.rotate(house.database, caller, house.keyring.pepper, key_id, grace)
-    await house.keyring.refresh()
+    key, text = await keys.rotate(house.database, caller, key_id, grace)
+    await house.access.refresh()
     return schemas.NewKeyAnswer(secret=text, request_id=request_id, **schemas.Key.fields_of(key))
 
 
@@ -98,5 +98,5 @@ async def delete(
 ) -> schemas.KeyAnswer:
     """It opens nothing here from now on, and nowhere after a poll interval. There is no undo."""
     key = await keys.revoke(house.database, caller, key_id)
-    await house.keyring.refresh()
+    await house.access.refresh()
     return schemas.KeyAnswer(request_id=request_id, **schemas.Key.fields_of(key))

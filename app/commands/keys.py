@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from app.commands.parsing import Commands
-from app.main import PEPPER, open_database
+from app.main import open_database
 from app.settings import Settings
 from app.store.database import Database
 from app.store.keys import ApiKey, NewKey
@@ -101,13 +101,13 @@ async def _create(asked: argparse.Namespace, database: Database) -> None:
         concurrency=asked.concurrency,
         expires_at=expires,
     )
-    key, text = await keys.create(database, _OPERATOR, PEPPER, new)
+    key, text = await keys.create(database, _OPERATOR, new)
     _print_new(asked, key, text)
 
 
 async def _rotate(asked: argparse.Namespace, database: Database) -> None:
     grace = timedelta(hours=asked.grace_hours)
-    key, text = await keys.rotate(database, _OPERATOR, PEPPER, asked.id, grace)
+    key, text = await keys.rotate(database, _OPERATOR, asked.id, grace)
     _print_new(asked, key, text)
 
 

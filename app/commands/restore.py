@@ -7,9 +7,16 @@ from app.commands.parsing import Commands
 from app.errors import CannotStart
 from app.main import open_database
 from app.settings import Settings
-from app.store import backup, backup_manifest, erasures
+from app.store import backup, backup_manifest, erasures, vaultkeys
 from app.store.backup_manifest import BackupManifest
+from app.store.database import Database
 from app.vision.pack import find_pack, read_pack
+
+
+class SecretDoesNotFit(CannotStart):
+    """The restored templates were sealed under another root secret than the one that is given."""
+
+    code = "secret_does_not_fit"
 
 
 def add(commands: Commands) -> None:
@@ -38,8 +45,8 @@ async def _restore(settings: Settings, folder: Path, log: Path | None) -> None:
     entries = None if log is None else erasures.read(log)
     async with open_database(settings) as database:
         await backup.restore(database, folder / backup_manifest.DUMP, manifest.state)
-        # Here the root secret is tried on the keys that came in (app.vault).
         again = None if entries is None else await erasures.repeat(database, entries)
+        unopened = await _try_secret(database)
     for each in manifest.state.collections:
         print(
             f"collection '{each.name}': revision {each.revision}, {each.persons} persons, "
@@ -56,6 +63,18 @@ async def _restore(settings: Settings, folder: Path, log: Path | None) -> None:
             "restore once more into an empty database, with --erasures."
         )
     _say_what_is_next(settings, folder, manifest)
+    if unopened is not None:
+        raise SecretDoesNotFit(f"Everything is restored, but: {unopened.detail}")
+
+
+async def _try_secret(database: Database) -> CannotStart | None:
+    """Why the root secret of these settings does not open the keys that came in, if it does not."""
+    try:
+        async with database.snapshot() as connection:
+            await vaultkeys.require_openable(connection)
+    except CannotStart as reason:
+        return reason
+    return None
 
 
 def _say_what_is_next(settings: Settings, folder: Path, manifest: BackupManifest) -> None:
@@ -72,6 +91,6 @@ def _say_what_is_next(settings: Settings, folder: Path, manifest: BackupManifest
     if unknown := models - here - {pack.model for pack in manifest.packs}:
         print(f"next: find the packs of models {', '.join(sorted(unknown))}; none is in the backup")
     print(
-        "next: start the service with the root secret that it had when the backup was made. "
-        "Indexes and snapshots are made anew by themselves."
+        "next: start the service, with the root secret of these settings. Indexes and snapshots "
+        "are made anew by themselves."
     )

@@ -14,11 +14,14 @@ from typing import Any, Final
 from sqlalchemy import Row, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store import tables
+from app.store import tables, vaultkeys
 from app.store.errors import KeyNotFound
 from app.types import Scope
 
 PREFIX: Final = "rc"
+PURPOSE: Final = "api-keys"
+"""Of the server secret that digests are made with."""
+
 _k = tables.api_keys.c
 _l = tables.key_limits.c
 
@@ -78,8 +81,9 @@ def proof(pepper: bytes, key_id: str, secret: str) -> bytes:
     return hmac.digest(pepper, f"{key_id}:{secret}".encode(), "sha256")
 
 
-async def create(connection: AsyncConnection, pepper: bytes, new: NewKey) -> tuple[ApiKey, str]:
+async def create(connection: AsyncConnection, new: NewKey) -> tuple[ApiKey, str]:
     """A new key, and its text: nobody can be shown that again."""
+    pepper = await vaultkeys.secret_of(connection, PURPOSE)
     key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     row = (
         await connection.execute(
@@ -100,13 +104,12 @@ async def create(connection: AsyncConnection, pepper: bytes, new: NewKey) -> tup
     return _read(row), _text(key_id, secret)
 
 
-async def rotate(
-    connection: AsyncConnection, pepper: bytes, key_id: str, grace: timedelta
-) -> tuple[ApiKey, str]:
+async def rotate(connection: AsyncConnection, key_id: str, grace: timedelta) -> tuple[ApiKey, str]:
     """A new secret for a key; the old one goes on for `grace`. Raises KeyNotFound.
 
     Id, scopes and limits stay, and with them what was counted and written down under the id.
     """
+    pepper = await vaultkeys.secret_of(connection, PURPOSE)
     secret = secrets.token_urlsafe(32)
     row = (
         await connection.execute(

@@ -17,9 +17,7 @@ class KeyWishInvalid(BadRequest):
     code = "invalid_request"
 
 
-async def create(
-    database: Database, caller: Caller, pepper: bytes, new: NewKey
-) -> tuple[ApiKey, str]:
+async def create(database: Database, caller: Caller, new: NewKey) -> tuple[ApiKey, str]:
     """A new key and its text, which nobody sees again. Raises KeyWishInvalid."""
     if not new.scopes:
         raise KeyWishInvalid("scopes: name at least one.")
@@ -32,7 +30,7 @@ async def create(
     if new.expires_at is not None and new.expires_at <= keys.utc_now():
         raise KeyWishInvalid("expires_at: must be in the future.")
     async with database.transaction() as connection:
-        key, text = await keys.create(connection, pepper, new)
+        key, text = await keys.create(connection, new)
         record = record_of(
             caller,
             "key.create",
@@ -45,11 +43,11 @@ async def create(
 
 
 async def rotate(
-    database: Database, caller: Caller, pepper: bytes, key_id: str, grace: timedelta
+    database: Database, caller: Caller, key_id: str, grace: timedelta
 ) -> tuple[ApiKey, str]:
     """A new text for a key; the old one goes on for `grace`. Raises KeyNotFound."""
     async with database.transaction() as connection:
-        key, text = await keys.rotate(connection, pepper, key_id, grace)
+        key, text = await keys.rotate(connection, key_id, grace)
         record = record_of(caller, "key.rotate", rotated=key.id, grace=grace.total_seconds())
         await audit.append(connection, [(record.id, record.text())])
     return key, text

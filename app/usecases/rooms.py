@@ -8,9 +8,9 @@ from app.batching import MicroBatcher
 from app.errors import Conflict
 from app.settings import Settings
 from app.store.database import Database
+from app.sync.access import Access
 from app.sync.follow import Sync
 from app.sync.journal import Journal
-from app.sync.keyring import KeyRing
 from app.vision.faces import Vision
 
 
@@ -27,7 +27,7 @@ class Rooms:
     settings: Settings
     database: Database
     sync: Sync
-    keyring: KeyRing
+    access: Access
     journal: Journal
     visions: Mapping[str, Vision]
     default: Vision

@@ -90,7 +90,7 @@ async def verify_person(
         face_ids, templates = await persons.templates_of(connection, person_id, vision.model)
     if not face_ids:
         raise NothingToCompare("This person has no enrolled face. Enrol one first.")
-    rooms.keyring.allow_verify(caller.key_id, str(person_id))
+    rooms.access.allow_verify(caller.key_id, str(person_id))
     threshold = _threshold(rooms, vision, aim)
     face = await largest_face(vision, image, "image")
     [probe] = await vision.embed([face.crop])
@@ -106,7 +106,7 @@ async def verify_person(
         vision.model,
     )
     if not verified.verified:
-        rooms.keyring.refused(caller.key_id, str(person_id))
+        rooms.access.refused(caller.key_id, str(person_id))
     await rooms.journal.write(
         record_of(
             caller,

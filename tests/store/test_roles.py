@@ -14,7 +14,7 @@ import pytest
 
 from app.store import roles
 from app.store.embedded import EmbeddedPostgres, binaries
-from tests.service import ROOT, Service
+from tests.service import ROOT, SECRET, Service
 from tests.system.test_start import run
 
 PASSWORDS = {
@@ -50,7 +50,9 @@ def server() -> Iterator[EmbeddedPostgres]:
     asyncio.run(_execute(_url(server, "postgres", "postgres"), "DROP DATABASE rollcall"))
     done = initialise(server.socket_folder)
     assert done.returncode == 0, done.stderr
-    migrated = run("migrate", ROLLCALL_DATABASE_URL=_url(server, "rollcall_owner"))
+    migrated = run(
+        "migrate", ROLLCALL_DATABASE_URL=_url(server, "rollcall_owner"), ROLLCALL_SECRET=SECRET
+    )
     assert migrated.returncode == 0, migrated.stderr
     yield server
     asyncio.run(server.stop())

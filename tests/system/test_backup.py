@@ -3,10 +3,13 @@
 import asyncio
 import json
 import shutil
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from uuid import uuid4
 
@@ -17,10 +20,10 @@ import pytest
 from app.store import backup, backup_manifest, collections, erasures
 from app.store.backup_manifest import BackupManifest
 from app.store.database import Database
-from app.store.embedded import EmbeddedPostgres
+from app.store.embedded import EmbeddedPostgres, binaries
 from app.store.errors import BackupFailed, RestoreRefused
 from tests.conftest import TEMPLATE, execute
-from tests.service import Service
+from tests.service import SECRET, Service
 from tests.system.test_start import run
 
 
@@ -33,16 +36,31 @@ def empty_url(postgres: str) -> Iterator[str]:
     asyncio.run(execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
+@pytest.fixture
+def beside() -> Iterator[Path]:
+    """A folder for embedded servers: another session of pytest would close its own to them."""
+    folder = Path(tempfile.mkdtemp(prefix="rollcall-test-backup-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
 def back_up(folder: Path, pack: Path, **settings: str) -> Any:
     """Its manifest."""
-    done = run("backup", str(folder), ROLLCALL_PACK=str(pack), **settings)
+    done = run("backup", str(folder), ROLLCALL_PACK=str(pack), **_with_secret(settings))
     assert done.returncode == 0, done.stderr
     assert "NOT in it: the root secret" in done.stdout
     return json.loads((folder / "manifest.json").read_text())
 
 
 def restore(folder: Path, pack: Path, *arguments: str, **settings: str) -> Any:
-    return run("restore", str(folder), *arguments, ROLLCALL_PACK=str(pack), **settings)
+    return run(
+        "restore", str(folder), *arguments, ROLLCALL_PACK=str(pack), **_with_secret(settings)
+    )
+
+
+def _with_secret(settings: dict[str, str]) -> dict[str, str]:
+    """A named database comes with a secret that is named; an embedded one keeps its own."""
+    return ({"ROLLCALL_SECRET": SECRET} if "ROLLCALL_DATABASE_URL" in settings else {}) | settings
 
 
 def answer_of(service: Service, image: bytes, collection: str) -> Any:
@@ -88,9 +106,9 @@ class Writer:
 
 
 def test_an_installation_is_backed_up_while_it_is_written_to_and_restored_elsewhere(
-    tiny_pack: Path, tmp_path: Path, hanks: bytes, astronaut: bytes
+    tiny_pack: Path, beside: Path, hanks: bytes, astronaut: bytes
 ) -> None:
-    first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "backup"
+    first, second, folder = beside / "first", beside / "second", beside / "backup"
     settings = {"ROLLCALL_PACK": str(tiny_pack), "ROLLCALL_DATA_DIR": str(first)}
     service = Service(settings)
     try:
@@ -107,7 +125,8 @@ def test_an_installation_is_backed_up_while_it_is_written_to_and_restored_elsewh
             manifest = back_up(folder, tiny_pack, ROLLCALL_DATA_DIR=str(first))
             writer.wait_for_more(1)  # the backup left service and database alone
         # What an operator keeps elsewhere: the root secret of an embedded installation.
-        kept = {each.name: each.read_bytes() for each in first.glob("secret")}
+        secret = (first / "secret").read_bytes()
+        assert_nowhere_in(folder, secret.strip())
     finally:
         service.kill()
         asyncio.run(EmbeddedPostgres(first / "postgres").stop())
@@ -116,9 +135,8 @@ def test_an_installation_is_backed_up_while_it_is_written_to_and_restored_elsewh
     shutil.rmtree(first)
 
     second.mkdir(mode=0o700)
-    for name, secret in kept.items():
-        (second / name).write_bytes(secret)
-        (second / name).chmod(0o600)
+    (second / "secret").touch(mode=0o600)
+    (second / "secret").write_bytes(secret)
     # The pack that lies in the backup is the one that the templates need.
     pack = folder / manifest["packs"][0]["folder"]
     restored = restore(folder, pack, ROLLCALL_DATA_DIR=str(second))
@@ -146,6 +164,17 @@ def test_an_installation_is_backed_up_while_it_is_written_to_and_restored_elsewh
     finally:
         service.kill()
         asyncio.run(EmbeddedPostgres(second / "postgres").stop())
+
+
+def assert_nowhere_in(folder: Path, secret: bytes) -> None:
+    dumped = subprocess.run(
+        [binaries() / "pg_restore", "--file=-", folder / "database.dump"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert b"COPY public.templates" in dumped
+    for content in (dumped, *(f.read_bytes() for f in folder.rglob("*") if f.is_file())):
+        assert secret not in content
 
 
 def test_who_was_erased_after_the_backup_is_erased_again(
@@ -255,7 +284,11 @@ def test_a_restore_refuses_what_it_should(
         client.post("/enroll", files={"images": hanks})
     back_up(whole, tiny_pack, ROLLCALL_DATABASE_URL=database_url)
     again = run(
-        "backup", str(whole), ROLLCALL_PACK=str(tiny_pack), ROLLCALL_DATABASE_URL=database_url
+        "backup",
+        str(whole),
+        ROLLCALL_PACK=str(tiny_pack),
+        ROLLCALL_DATABASE_URL=database_url,
+        ROLLCALL_SECRET=SECRET,
     )
     assert "is not empty" in again.stderr
     refused = restore(whole, tiny_pack, ROLLCALL_DATABASE_URL=database_url)
@@ -273,6 +306,31 @@ def test_a_restore_refuses_what_it_should(
     edit(whole, lambda manifest: manifest["state"]["collections"][0].update(digest="00"))
     refused = restore(whole, tiny_pack, ROLLCALL_DATABASE_URL=empty_url)
     assert "not what the backup promised" in refused.stderr
+
+
+def test_a_restore_with_another_root_secret_says_so_and_the_right_one_still_serves(
+    serve: Callable[..., Service],
+    database_url: str,
+    empty_url: str,
+    tiny_pack: Path,
+    tmp_path: Path,
+    hanks: bytes,
+) -> None:
+    service = serve()
+    with service.client() as client:
+        client.post("/enroll", files={"images": hanks}, data={"name": "Tom"})
+    back_up(tmp_path / "backup", tiny_pack, ROLLCALL_DATABASE_URL=database_url)
+    done = restore(
+        tmp_path / "backup",
+        tiny_pack,
+        ROLLCALL_DATABASE_URL=empty_url,
+        ROLLCALL_SECRET=token_hex(32),
+    )
+    assert done.returncode == 1
+    assert "Everything is restored, but" in done.stderr
+    again = serve(ROLLCALL_DATABASE_URL=empty_url)
+    found = answer_of(again, hanks, "default")
+    assert found["faces"][0]["candidates"][0]["person"]["name"] == "Tom"
 
 
 def edit(folder: Path, change: Callable[[Any], Any]) -> None:

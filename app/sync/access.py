@@ -52,14 +52,14 @@ class VerifyLimited(TooMany):
     code = "verify_limited"
 
 
-class KeyRing:
+class Access:
     """`pepper` is the secret of the keys' HMAC; `verify_failures` an hour and person, 0 for any."""
 
     def __init__(
         self, database: Database, pepper: bytes, *, poll_interval: float, verify_failures: int
     ) -> None:
         self._database = database
-        self.pepper = pepper
+        self._pepper = pepper
         self._poll_interval = poll_interval
         self._verify_failures = verify_failures
         self._keys: Mapping[str, ApiKey] = {}
@@ -73,7 +73,7 @@ class KeyRing:
     async def start(self) -> None:
         """Read the keys once, then follow. Raises DatabaseUnavailable."""
         await self.refresh()
-        self._loop = asyncio.create_task(self._follow(), name="keyring")
+        self._loop = asyncio.create_task(self._follow(), name="access")
 
     async def stop(self) -> None:
         """Stop following, and leave what was counted to the next process."""
@@ -90,7 +90,7 @@ class KeyRing:
         """The key that `token` opens. Raises Unauthenticated, whatever is wrong with it."""
         parts = keys.parse(token)
         key = None if parts is None else self._keys.get(parts[0])
-        proof = keys.proof(self.pepper, *(parts or ("", "")))
+        proof = keys.proof(self._pepper, *(parts or ("", "")))
         now = keys.utc_now()
         if key is None:
             # As long as for a key that exists, so that ids cannot be found out by time.
@@ -189,9 +189,9 @@ class KeyRing:
             try:
                 await self.refresh()
             except DatabaseUnavailable:
-                log.warning("keyring.database_unavailable")
+                log.warning("access.database_unavailable")
             except Exception:  # the loop must outlive any fault of one round
-                log.error("keyring.failed", exc_info=True)
+                log.error("access.failed", exc_info=True)
 
 
 _MISSING: Final = ApiKey(
