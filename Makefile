@@ -43,7 +43,7 @@ run: $(RUN_STAMP)  ## install, start PostgreSQL if none is named, migrate, serve
 test: $(TEST_STAMP) lint  ## lint, types, import rules and every test but the long ones
 	$(PY) -m pytest
 
-env:  ## write .env for docker compose, with random passwords
+env:  ## write .env for docker compose, with random secrets
 	@docker/make-env.sh
 
 docker-try: $(TEST_STAMP)  ## try the compose installation without an image registry (root, Debian)
