@@ -6,10 +6,12 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --require-has
 # One folder on loan to both: an installed lock leaves a stamp beside the interpreter.
 RUN_STAMP  := $(VENV)/.installed-cpu
 TEST_STAMP := $(VENV)/.installed-test
+TOOLS      := .venv-tools
+TOOLS_STAMP := $(TOOLS)/.installed
 TORCH      := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long kills soak train-demo lint env docker-try lock clean
+.PHONY: help run test test-long kills soak train-demo lint env docker-try supply-chain lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,17 +30,27 @@ $(TEST_STAMP): locks/test.txt | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@touch $@ $(RUN_STAMP)
 
+# pip-audit, CycloneDX and the fuzzer, apart from what the service and its tests run on.
+$(TOOLS_STAMP): locks/tools.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    --no-deps --only-binary=:all: -r $<
+	@touch $@
+
 run: $(RUN_STAMP)  ## install, start PostgreSQL if none is named, migrate, serve on 127.0.0.1:8000
 	@exec $(PY) -m app serve
 
 test: $(TEST_STAMP) lint  ## lint, types, import rules and every test but the long ones
 	$(PY) -m pytest
 
-env:  ## write .env for docker compose, with random passwords
+env:  ## write .env for docker compose, with random secrets
 	@docker/make-env.sh
 
 docker-try: $(TEST_STAMP)  ## try the compose installation without an image registry (root, Debian)
 	@docker/try-offline.sh
+
+supply-chain: $(TOOLS_STAMP)  ## SBOM, licence list and audit of the locks, in dist/
+	$(TOOLS)/bin/python -m supply
 
 test-long: $(TEST_STAMP)  ## the tests that take minutes
 	$(PY) -m pytest -m long
@@ -68,4 +80,4 @@ lock:  ## make the lock files anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra cpu --extra tools -o locks/tools.txt
 
 clean:  ## remove the virtual environment and caches (never the data directory)
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -33,7 +33,7 @@ from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
 from app.settings import Settings, is_loopback
 from app.store import collections as collections_store
-from app.store import durability, migrate, resealing, vaultkeys
+from app.store import durability, migrate, resealing, roles, vaultkeys
 from app.store import keys as keys_store
 from app.store.database import FOLLOWING, Database
 from app.store.embedded import EmbeddedPostgres, owning
@@ -114,6 +114,8 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     kernel: Kernel = GpuKernel() if settings.search_device == "cuda" else CpuKernel()
     database = await stack.enter_async_context(open_database(settings))
     await _await_schema(settings, database)
+    if not settings.migrate:
+        await _warn_of_rights(database)
     async with database.transaction() as connection:
         await vaultkeys.require_openable(connection)
         pepper = await vaultkeys.secret_of(connection, keys_store.PURPOSE)
@@ -293,3 +295,15 @@ async def _await_schema(settings: Settings, database: Database) -> None:
                 ) from None
             log.info("waiting_for_database")
             await asyncio.sleep(1.0)
+
+
+async def _warn_of_rights(database: Database) -> None:
+    """A service that does not migrate needs no right to: say so where it has one."""
+    async with database.transaction() as connection:
+        ways = await roles.ways_to_change_schema(connection)
+    if ways:
+        log.warning(
+            "database.role_may_change_schema",
+            role=" and ".join(ways),
+            do="give the service a role that owns nothing (docker/db-init.sh)",
+        )

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from app.errors import CannotStart
+from app.store import roles
 from app.store.database import NO_IDLE_LIMIT, Database, reaching
 
 MIGRATIONS: Final = Path(__file__).parent.parent.parent / "migrations"
@@ -61,6 +62,8 @@ def _upgrade(connection: Connection) -> None:
             "restore a backup from before it."
         )
     command.upgrade(_config(connection), "head")
+    for table, rights in roles.LIMITED.items():
+        connection.execute(text(roles.leaving_only(table, rights)))
 
 
 def _config(connection: Connection) -> Config:
