@@ -18,14 +18,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import stages
 from app.api.headers import protecting
-from app.api.intake import Body, Intake
-from app.api.loopback import refuse_other_sites
+from app.api.intake import Body, Intake, promised_by
+from app.api.loopback import CrossSite, refuse_other_sites
 from app.api.metrics import Requests
 from app.api.problems import answer, fault
-from app.errors import RollcallError
+from app.errors import Overloaded, RollcallError
 
 log = structlog.get_logger()
 
+# Bytes of an unread body that cost less than a new connection.
+_READ_AWAY: Final = 16_000_000
 _GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Asked every few seconds by machines; their lines would drown the others.
 _QUIET: Final = ("/healthz", "/readyz", "/metrics")
@@ -68,14 +70,14 @@ class Door:
         try:
             body = self._let_in(scope, receive)
         except RollcallError as refusal:
-            await _refuse(visit, scope, receive, refusal)
+            await _refuse(visit, scope, receive, refusal, close=not _can_go_on(scope, refusal))
             return
         try:
             if await _while_here(self._app, scope, body, visit):
                 self._requests.departed()
         except RollcallError as refusal:  # of its body: the application answers its own errors
             if not visit.begun:
-                await _refuse(visit, scope, receive, refusal)
+                await _refuse(visit, scope, receive, refusal, close=True)
         except Exception as error:  # the last net: whatever it is, the caller hears 500
             response = fault(Request(scope), error)
             if not visit.begun:
@@ -143,11 +145,27 @@ class _Visit:
         return ", ".join(f"{name};dur={seconds * 1e3:.1f}" for name, seconds in parts)
 
 
-async def _refuse(visit: _Visit, scope: Scope, receive: Receive, refusal: RollcallError) -> None:
+async def _refuse(
+    visit: _Visit, scope: Scope, receive: Receive, refusal: RollcallError, *, close: bool
+) -> None:
     response = answer(Request(scope), refusal)
-    # Else the rest of the body would be read after all, to find the next request.
-    response.headers["Connection"] = "close"
+    if close:
+        response.headers["Connection"] = "close"
     await response(scope, receive, visit.send)
+
+
+def _can_go_on(scope: Scope, refusal: RollcallError) -> bool:
+    """Whether the connection may serve on after a refusal that left the body unread.
+
+    Callers who are to come again keep it, where the body has a known, moderate length: the parser
+    then reads it away. A caller who waits for 100 Continue may or may not send it.
+    """
+    named = {name for name, _ in scope["headers"]}
+    return (
+        isinstance(refusal, Overloaded | CrossSite)
+        and not named & {b"transfer-encoding", b"expect"}
+        and promised_by(scope) <= _READ_AWAY
+    )
 
 
 async def _while_here(app: ASGIApp, scope: Scope, receive: Receive, visit: _Visit) -> bool:

@@ -76,7 +76,7 @@ class Intake:
         """The body of this request, not read yet. Raises BodyTooLarge and Overloaded where the
         head promises more than there is room for, so that nothing of it is read."""
         body = Body(self, self.most(scope["path"]), receive)
-        promised = _promised(scope)
+        promised = promised_by(scope)
         body.check(promised)
         self.memory.require(promised)
         return body
@@ -137,6 +137,6 @@ class Body:
         self._whole = not message.get("more_body", False)
 
 
-def _promised(scope: Scope) -> int:
+def promised_by(scope: Scope) -> int:
     """Content-Length, 0 where there is none."""
     return next((int(v) for k, v in scope["headers"] if k == b"content-length" and v.isdigit()), 0)

@@ -3,6 +3,8 @@
 import httpx
 import pytest
 
+from tests.raw import connect, read_answer, status_of
+
 
 def test_every_answer_tells_browsers_what_not_to_do(client: httpx.Client) -> None:
     for method, path, status in (
@@ -47,3 +49,18 @@ def test_a_web_page_cannot_use_a_service_without_keys(
     refused = client.get(path, headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (403, "cross_site")
     assert "access-control-allow-origin" not in refused.headers
+
+
+def test_a_body_that_was_refused_unread_does_not_poison_the_connection(
+    client: httpx.Client,
+) -> None:
+    """The refused body is a request itself, and must not be taken for one."""
+    body = b"GET /models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = f"POST /detect HTTP/1.1\r\nHost: evil\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with connect(str(client.base_url)) as connection:
+        connection.sendall(head)
+        assert status_of(read_answer(connection)) == 403
+        connection.sendall(body + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = read_answer(connection)
+    assert status_of(answer) == 200
+    assert answer.endswith(b'{"status":"ok"}')
