@@ -11,17 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import CannotStart
+from app.types import ImageLimits
 
 Device = Literal["cpu", "cuda"]
-
-
-class ImageLimits(BaseModel):
-    """What an image may be, checked from its header before a pixel is decoded."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_bytes: int = 10_000_000
-    max_pixels: int = 50_000_000
 
 
 class QualityLimits(BaseModel):
@@ -78,6 +70,9 @@ class Settings(BaseSettings):
 
     max_image_bytes: int = Field(10_000_000, ge=1_000, description="largest image accepted")
     max_image_pixels: int = Field(50_000_000, ge=10_000, description="largest width times height")
+    decode_seconds: float = Field(
+        10.0, ge=1, le=300, description="seconds that decoding one image may take"
+    )
     max_images: int = Field(16, ge=1, le=100, description="most images in one enrolment")
     queue_depth: int = Field(1024, ge=1, description="most images waiting for a stage")
     deadline: float = Field(30.0, gt=0, description="seconds a request may wait in queues")

@@ -18,6 +18,14 @@ LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 """The order of landmarks everywhere; left means left in the picture."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLimits:
+    """What an image may be, checked from its header before a pixel is decoded."""
+
+    max_bytes: int = 10_000_000
+    max_pixels: int = 50_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A region in pixels of the upright picture; x and y are its upper left corner."""

@@ -1,5 +1,7 @@
 """Bytes to an upright picture. What is not certainly whole is refused, never half decoded.
 
+The service runs this in processes of its own (`app.vision.decoder`), training in its own process.
+
 The type is told by content; width and height are read from the header and checked before a pixel
 is decoded. JPEG goes through simplejpeg (libjpeg-turbo, about three times as fast as Pillow),
 everything else and the JPEGs it cannot convert (CMYK) through Pillow.
@@ -11,21 +13,14 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image
 
-from app.settings import ImageLimits
-from app.types import Pixels
-from app.vision.errors import (
-    ImageAnimated,
-    ImageBroken,
-    ImageEmpty,
-    ImageTooLarge,
-    ImageTypeUnsupported,
-)
-from app.vision.exif import orientation_of_jpeg, orientation_of_tiff
+from app.types import ImageLimits, Pixels
+from app.vision.errors import ImageAnimated, ImageBroken, ImageTooLarge, ImageTypeUnsupported
+from app.vision.exif import UPRIGHT, orientation_of_jpeg, orientation_of_tiff
+from app.vision.limits import check_bytes
 from app.vision.png import is_complete
 
 # Our own limit is checked before Pillow sees the file, and may be larger than Pillow's.
@@ -70,31 +65,36 @@ OTHER_TYPES: Final[tuple[tuple[bytes, str], ...]] = (
 )
 
 
+BAND: Final = 256
+"""Rows that Pillow converts at a time: of a large picture with transparency, it would otherwise
+hold four copies."""
+
+Allocate = Callable[[int, int], Pixels]
+"""Gives the array uint8[height, width, 3] that a picture is to be put into."""
+
+
 class Size(NamedTuple):
     width: int
     height: int
 
 
-def decode(data: bytes, limits: ImageLimits) -> Pixels:
+def ordinary_memory(height: int, width: int) -> Pixels:
+    return np.empty((height, width, 3), dtype=np.uint8)
+
+
+def decode(data: bytes, limits: ImageLimits, allocate: Allocate = ordinary_memory) -> Pixels:
     """The picture in `data`, JPEG, PNG or WebP: uint8[H, W, 3], RGB, upright, contiguous.
 
     EXIF orientation is applied once. Sixteen bits become the upper eight, grey and palette become
-    RGB, transparent pixels are laid over white, colour profiles are ignored. Raises ImageEmpty,
-    ImageTypeUnsupported, ImageTooLarge, ImageAnimated or ImageBroken.
+    RGB, transparent pixels are laid over white, colour profiles are ignored. `allocate` is called
+    once, for the array that is returned. Raises ImageEmpty, ImageTypeUnsupported, ImageTooLarge,
+    ImageAnimated or ImageBroken.
     """
-    if not data:
-        raise ImageEmpty("The image is empty. Send the bytes of a JPEG, PNG or WebP file.")
-    if len(data) > limits.max_bytes:
-        raise ImageTooLarge(
-            f"The image has {len(data):,} bytes; at most {limits.max_bytes:,} are accepted. "
-            "Send a smaller one.",
-            bytes=len(data),
-            max_bytes=limits.max_bytes,
-        )
+    check_bytes(data, limits)
     kind = _kind(data)
     _check(SIZES[kind](data), limits)
     try:
-        return DECODERS[kind](data)
+        return DECODERS[kind](data, allocate)
     except MemoryError:
         raise ImageTooLarge(
             "There is not enough memory for this image. Send a smaller one."
@@ -175,7 +175,7 @@ def _webp_size(data: bytes) -> Size:
             raise _broken("its first chunk is not one of WebP's")
 
 
-def _jpeg(data: bytes) -> Pixels:
+def _jpeg(data: bytes, allocate: Allocate) -> Pixels:
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         # Inside compressed data 0xFF is always followed by 0x00 or a restart mark, so that this
@@ -183,19 +183,31 @@ def _jpeg(data: bytes) -> Pixels:
         scans = data.count(b"\xff\xda")
         if scans > MAX_SCANS or scans * int(width) * int(height) > MAX_SCANNED:
             raise _broken(f"it takes {scans} scans to draw")
+        orientation = orientation_of_jpeg(data)
         if colours.lower() in ("cmyk", "ycck"):
-            pixels = _pillow(data, "JPEG")
-        else:
+            return _cmyk_jpeg(data, orientation, allocate)
+
+        def draw(target: Pixels) -> None:
             # Strict turns libjpeg's warnings into errors: without it the lower half of a
             # truncated picture would be grey.
-            pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+            simplejpeg.decode_jpeg(data, colorspace="RGB", buffer=target, strict=True)
+
+        return _upright(Size(int(width), int(height)), orientation, draw, allocate)
     except ValueError as error:
         raise _broken(str(error)) from None
-    return upright(pixels, orientation_of_jpeg(data))
 
 
-def _other_type(kind: str) -> Callable[[bytes], Pixels]:
-    def decode_other(data: bytes) -> Pixels:
+def _cmyk_jpeg(data: bytes, orientation: int, allocate: Allocate) -> Pixels:
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            image.load()
+            return _drawn(image, orientation, allocate)
+    except PILLOW_ERRORS as error:
+        raise _broken(_words(error)) from None
+
+
+def _other_type(kind: str) -> Callable[[bytes, Allocate], Pixels]:
+    def decode_other(data: bytes, allocate: Allocate) -> Pixels:
         try:
             with Image.open(io.BytesIO(data), formats=(kind,)) as image:
                 if getattr(image, "n_frames", 1) > 1:
@@ -203,11 +215,11 @@ def _other_type(kind: str) -> Callable[[bytes], Pixels]:
                 image.load()
                 if kind == "PNG" and _may_lack_rows(image) and not is_complete(data):
                     raise _broken("pixels are missing at its end")
-                pixels = _rgb(image)
                 exif = image.info.get("exif")
+                orientation = orientation_of_tiff(exif) if isinstance(exif, bytes) else UPRIGHT
+                return _drawn(image, orientation, allocate)
         except PILLOW_ERRORS as error:
             raise _broken(_words(error)) from None
-        return upright(pixels, orientation_of_tiff(exif) if isinstance(exif, bytes) else 1)
 
     return decode_other
 
@@ -216,15 +228,6 @@ def _may_lack_rows(image: Image.Image) -> bool:
     """Whether the last row is blank, as one is that was never there. Interlaced: any could be."""
     last = image.crop((0, image.height - 1, image.width, image.height))
     return bool(image.info.get("interlace")) or not any(last.tobytes())
-
-
-def _pillow(data: bytes, kind: str) -> Pixels:
-    try:
-        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
-            image.load()
-            return _rgb(image)
-    except PILLOW_ERRORS as error:
-        raise _broken(_words(error)) from None
 
 
 def _words(error: BaseException) -> str:
@@ -250,39 +253,69 @@ def _rgb(image: Image.Image) -> Pixels:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """`pixels` turned and mirrored as EXIF `orientation` 1 to 8 says (tag 0x0112)."""
-    turned = TURNS[orientation](pixels) if orientation in TURNS else pixels
-    return np.ascontiguousarray(turned, dtype=np.uint8)
+def _drawn(image: Image.Image, orientation: int, allocate: Allocate) -> Pixels:
+    """A picture that Pillow has loaded, converted in bands."""
+
+    def draw(target: Pixels) -> None:
+        for top in range(0, image.height, BAND):
+            band = image.crop((0, top, image.width, min(top + BAND, image.height)))
+            target[top : top + BAND] = _rgb(band)
+
+    return _upright(Size(*image.size), orientation, draw, allocate)
 
 
-def _turn(code: int) -> Callable[[Pixels], Pixels]:
-    return lambda pixels: np.asarray(cv2.rotate(pixels, code), dtype=np.uint8)
+def _upright(
+    stored: Size, orientation: int, draw: Callable[[Pixels], None], allocate: Allocate
+) -> Pixels:
+    """What `draw` puts into an array of the size `stored`, turned as EXIF `orientation` says.
+
+    `orientation`: 1 to 8 (tag 0x0112).
+    """
+    if orientation == UPRIGHT:
+        upright = allocate(stored.height, stored.width)
+        draw(upright)
+        return upright
+    pixels = ordinary_memory(stored.height, stored.width)
+    draw(pixels)
+    across = orientation in LYING
+    upright = allocate(
+        *((stored.width, stored.height) if across else (stored.height, stored.width))
+    )
+    _turn(pixels, orientation, upright)
+    return upright
 
 
-def _flip(axis: int) -> Callable[[Pixels], Pixels]:
-    return lambda pixels: np.asarray(cv2.flip(pixels, axis), dtype=np.uint8)
+LYING: Final = (5, 6, 7, 8)
+"""Orientations in which width and height change places."""
 
 
-TURNS: Final[Mapping[int, Callable[[Pixels], Pixels]]] = {
-    2: _flip(1),
-    3: _turn(cv2.ROTATE_180),
-    4: _flip(0),
-    5: lambda pixels: np.asarray(cv2.transpose(pixels), dtype=np.uint8),
-    6: _turn(cv2.ROTATE_90_CLOCKWISE),
-    7: lambda pixels: np.asarray(
-        cv2.flip(cv2.transpose(pixels), -1),
-        dtype=np.uint8,
-    ),
-    8: _turn(cv2.ROTATE_90_COUNTERCLOCKWISE),
-}
+def _turn(pixels: Pixels, orientation: int, upright: Pixels) -> None:
+    # Fifteen megabytes of each decoder process, which only pictures that lie on their side need.
+    import cv2
+
+    match orientation:
+        case 2:
+            cv2.flip(pixels, 1, dst=upright)
+        case 3:
+            cv2.rotate(pixels, cv2.ROTATE_180, dst=upright)
+        case 4:
+            cv2.flip(pixels, 0, dst=upright)
+        case 5:
+            cv2.transpose(pixels, dst=upright)
+        case 6:
+            cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE, dst=upright)
+        case 7:
+            cv2.flip(cv2.transpose(pixels), -1, dst=upright)
+        case 8:
+            cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE, dst=upright)
+
 
 SIZES: Final[Mapping[str, Callable[[bytes], Size]]] = {
     "JPEG": _jpeg_size,
     "PNG": _png_size,
     "WebP": _webp_size,
 }
-DECODERS: Final[Mapping[str, Callable[[bytes], Pixels]]] = {
+DECODERS: Final[Mapping[str, Callable[[bytes, Allocate], Pixels]]] = {
     "JPEG": _jpeg,
     "PNG": _other_type("PNG"),
     "WebP": _other_type("WEBP"),

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from app.settings import ImageLimits
-from app.types import Floats
+from app.types import Floats, ImageLimits
 from app.vision.faces import Vision, open_vision
 from app.vision.pack import read_manifest, read_pack
 from tests.service import ROOT

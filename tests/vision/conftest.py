@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.settings import ImageLimits
-from app.types import Pixels
+from app.types import ImageLimits, Pixels
 from app.vision.decode import decode
 from app.vision.detect import Detector, open_detector
 from app.vision.pack import Pack, read_pack

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageRefused
-from app.settings import ImageLimits
+from app.types import ImageLimits
 from app.vision.decode import decode
 from app.vision.errors import ImageTooLarge
 from app.vision.exif import orientation_of_jpeg

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageRefused, Overloaded
-from app.settings import ImageLimits
 from app.stages import begin
+from app.types import ImageLimits
 from app.vision.errors import EmbeddingFailed
 from app.vision.faces import Vision, open_vision
 

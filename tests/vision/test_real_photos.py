@@ -4,8 +4,9 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-from app.settings import ImageLimits, QualityLimits
+from app.settings import QualityLimits
 from app.stages import Stages
+from app.types import ImageLimits
 from app.vision.decode import decode
 from app.vision.detect import Detector
 from app.vision.faces import look
