@@ -35,6 +35,7 @@ from app.store.embedded import EmbeddedPostgres, owning
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
 from app.sync.follow import Sync
 from app.usecases.rooms import Rooms
+from app.vision.decoder import Decoder
 from app.vision.faces import Vision, open_vision
 
 log = structlog.get_logger()
@@ -92,7 +93,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Rooms:
     """Bring every part up, in the order in which each needs the others; undone in reverse."""
-    default, visions = await asyncio.to_thread(_open_packs, settings)
+    decoder = Decoder(settings.images, seconds=settings.decode_seconds)
+    stack.callback(decoder.close)
+    default, visions = await asyncio.to_thread(_open_packs, settings, decoder)
     for vision in visions.values():
         stack.push_async_callback(vision.close)
     kernel: Kernel = GpuKernel() if settings.search_device == "cuda" else CpuKernel()
@@ -119,7 +122,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     return Rooms(settings, database, sync, visions, default)
 
 
-def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:
+def _open_packs(settings: Settings, decoder: Decoder) -> tuple[Vision, dict[str, Vision]]:
     visions = [
         open_vision(
             name,
@@ -127,7 +130,7 @@ def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:
             device=settings.device,
             workers=settings.workers,
             embed_batch=settings.embed_batch,
-            limits=settings.images,
+            decoder=decoder,
             queue_depth=settings.queue_depth,
             deadline=settings.deadline,
         )

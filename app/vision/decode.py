@@ -69,32 +69,24 @@ BAND: Final = 256
 """Rows that Pillow converts at a time: of a large picture with transparency, it would otherwise
 hold four copies."""
 
-Allocate = Callable[[int, int], Pixels]
-"""Gives the array uint8[height, width, 3] that a picture is to be put into."""
-
 
 class Size(NamedTuple):
     width: int
     height: int
 
 
-def ordinary_memory(height: int, width: int) -> Pixels:
-    return np.empty((height, width, 3), dtype=np.uint8)
-
-
-def decode(data: bytes, limits: ImageLimits, allocate: Allocate = ordinary_memory) -> Pixels:
+def decode(data: bytes, limits: ImageLimits) -> Pixels:
     """The picture in `data`, JPEG, PNG or WebP: uint8[H, W, 3], RGB, upright, contiguous.
 
     EXIF orientation is applied once. Sixteen bits become the upper eight, grey and palette become
-    RGB, transparent pixels are laid over white, colour profiles are ignored. `allocate` is called
-    once, for the array that is returned. Raises ImageEmpty, ImageTypeUnsupported, ImageTooLarge,
-    ImageAnimated or ImageBroken.
+    RGB, transparent pixels are laid over white, colour profiles are ignored. Raises ImageEmpty,
+    ImageTypeUnsupported, ImageTooLarge, ImageAnimated or ImageBroken.
     """
     check_bytes(data, limits)
     kind = _kind(data)
     _check(SIZES[kind](data), limits)
     try:
-        return DECODERS[kind](data, allocate)
+        return DECODERS[kind](data)
     except MemoryError:
         raise ImageTooLarge(
             "There is not enough memory for this image. Send a smaller one."
@@ -175,7 +167,7 @@ def _webp_size(data: bytes) -> Size:
             raise _broken("its first chunk is not one of WebP's")
 
 
-def _jpeg(data: bytes, allocate: Allocate) -> Pixels:
+def _jpeg(data: bytes) -> Pixels:
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         # Inside compressed data 0xFF is always followed by 0x00 or a restart mark, so that this
@@ -183,31 +175,19 @@ def _jpeg(data: bytes, allocate: Allocate) -> Pixels:
         scans = data.count(b"\xff\xda")
         if scans > MAX_SCANS or scans * int(width) * int(height) > MAX_SCANNED:
             raise _broken(f"it takes {scans} scans to draw")
-        orientation = orientation_of_jpeg(data)
         if colours.lower() in ("cmyk", "ycck"):
-            return _cmyk_jpeg(data, orientation, allocate)
-
-        def draw(target: Pixels) -> None:
+            pixels = _pillow(data, "JPEG")
+        else:
             # Strict turns libjpeg's warnings into errors: without it the lower half of a
             # truncated picture would be grey.
-            simplejpeg.decode_jpeg(data, colorspace="RGB", buffer=target, strict=True)
-
-        return _upright(Size(int(width), int(height)), orientation, draw, allocate)
+            pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
     except ValueError as error:
         raise _broken(str(error)) from None
+    return upright(pixels, orientation_of_jpeg(data))
 
 
-def _cmyk_jpeg(data: bytes, orientation: int, allocate: Allocate) -> Pixels:
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-            image.load()
-            return _drawn(image, orientation, allocate)
-    except PILLOW_ERRORS as error:
-        raise _broken(_words(error)) from None
-
-
-def _other_type(kind: str) -> Callable[[bytes, Allocate], Pixels]:
-    def decode_other(data: bytes, allocate: Allocate) -> Pixels:
+def _other_type(kind: str) -> Callable[[bytes], Pixels]:
+    def decode_other(data: bytes) -> Pixels:
         try:
             with Image.open(io.BytesIO(data), formats=(kind,)) as image:
                 if getattr(image, "n_frames", 1) > 1:
@@ -215,11 +195,11 @@ def _other_type(kind: str) -> Callable[[bytes, Allocate], Pixels]:
                 image.load()
                 if kind == "PNG" and _may_lack_rows(image) and not is_complete(data):
                     raise _broken("pixels are missing at its end")
+                pixels = _rgb(image)
                 exif = image.info.get("exif")
-                orientation = orientation_of_tiff(exif) if isinstance(exif, bytes) else UPRIGHT
-                return _drawn(image, orientation, allocate)
         except PILLOW_ERRORS as error:
             raise _broken(_words(error)) from None
+        return upright(pixels, orientation_of_tiff(exif) if isinstance(exif, bytes) else UPRIGHT)
 
     return decode_other
 
@@ -230,6 +210,15 @@ def _may_lack_rows(image: Image.Image) -> bool:
     return bool(image.info.get("interlace")) or not any(last.tobytes())
 
 
+def _pillow(data: bytes, kind: str) -> Pixels:
+    try:
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            image.load()
+            return _rgb(image)
+    except PILLOW_ERRORS as error:
+        raise _broken(_words(error)) from None
+
+
 def _words(error: BaseException) -> str:
     """The decoder's own words, without the address of the buffer that Pillow puts into them."""
     words = str(error).partition(" <")[0].rstrip(".") or type(error).__name__
@@ -238,6 +227,14 @@ def _words(error: BaseException) -> str:
 
 def _rgb(image: Image.Image) -> Pixels:
     """Any of Pillow's modes as uint8[H, W, 3]."""
+    pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    for top in range(0, image.height, BAND):
+        bottom = min(top + BAND, image.height)
+        pixels[top:bottom] = _band(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _band(image: Image.Image) -> Pixels:
     if image.mode.startswith(("I", "F")):
         # Pillow's own conversion clips sixteen bits at 255 instead of scaling them.
         grey = np.asarray(image)
@@ -253,61 +250,29 @@ def _rgb(image: Image.Image) -> Pixels:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _drawn(image: Image.Image, orientation: int, allocate: Allocate) -> Pixels:
-    """A picture that Pillow has loaded, converted in bands."""
-
-    def draw(target: Pixels) -> None:
-        for top in range(0, image.height, BAND):
-            band = image.crop((0, top, image.width, min(top + BAND, image.height)))
-            target[top : top + BAND] = _rgb(band)
-
-    return _upright(Size(*image.size), orientation, draw, allocate)
-
-
-def _upright(
-    stored: Size, orientation: int, draw: Callable[[Pixels], None], allocate: Allocate
-) -> Pixels:
-    """What `draw` puts into an array of the size `stored`, turned as EXIF `orientation` says.
-
-    `orientation`: 1 to 8 (tag 0x0112).
-    """
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """`pixels` turned and mirrored as EXIF `orientation` 1 to 8 says (tag 0x0112)."""
     if orientation == UPRIGHT:
-        upright = allocate(stored.height, stored.width)
-        draw(upright)
-        return upright
-    pixels = ordinary_memory(stored.height, stored.width)
-    draw(pixels)
-    across = orientation in LYING
-    upright = allocate(
-        *((stored.width, stored.height) if across else (stored.height, stored.width))
-    )
-    _turn(pixels, orientation, upright)
-    return upright
-
-
-LYING: Final = (5, 6, 7, 8)
-"""Orientations in which width and height change places."""
-
-
-def _turn(pixels: Pixels, orientation: int, upright: Pixels) -> None:
-    # Fifteen megabytes of each decoder process, which only pictures that lie on their side need.
+        return pixels
+    # Fifteen megabytes of each decoder process, which only turned pictures need.
     import cv2
 
     match orientation:
         case 2:
-            cv2.flip(pixels, 1, dst=upright)
+            turned = cv2.flip(pixels, 1)
         case 3:
-            cv2.rotate(pixels, cv2.ROTATE_180, dst=upright)
+            turned = cv2.rotate(pixels, cv2.ROTATE_180)
         case 4:
-            cv2.flip(pixels, 0, dst=upright)
+            turned = cv2.flip(pixels, 0)
         case 5:
-            cv2.transpose(pixels, dst=upright)
+            turned = cv2.transpose(pixels)
         case 6:
-            cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE, dst=upright)
+            turned = cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE)
         case 7:
-            cv2.flip(cv2.transpose(pixels), -1, dst=upright)
-        case 8:
-            cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE, dst=upright)
+            turned = cv2.flip(cv2.transpose(pixels), -1)
+        case _:
+            turned = cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)
+    return np.asarray(turned, dtype=np.uint8)
 
 
 SIZES: Final[Mapping[str, Callable[[bytes], Size]]] = {
@@ -315,7 +280,7 @@ SIZES: Final[Mapping[str, Callable[[bytes], Size]]] = {
     "PNG": _png_size,
     "WebP": _webp_size,
 }
-DECODERS: Final[Mapping[str, Callable[[bytes, Allocate], Pixels]]] = {
+DECODERS: Final[Mapping[str, Callable[[bytes], Pixels]]] = {
     "JPEG": _jpeg,
     "PNG": _other_type("PNG"),
     "WebP": _other_type("WEBP"),
