@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
