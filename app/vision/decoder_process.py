@@ -66,19 +66,21 @@ def serve(connection: socket.socket, limits: ImageLimits, seconds: float, decode
         except EOFError:
             return
         _allow_seconds(seconds)
+        broken = False
         try:
             _answer(connection, length, limits, decode)
+            continue
         except ImageRefused as refusal:
-            connection.sendall(wire.refusal(refusal))
+            answer = wire.refusal(refusal)
         except MemoryError:
-            full = ImageTooLarge("There is not enough memory for this image. Send a smaller one.")
-            connection.sendall(wire.refusal(full))
+            answer = wire.refusal(
+                ImageTooLarge("There is not enough memory for this image. Send a smaller one.")
+            )
         except Exception as fault:
-            # Its type and place, never its words: they may hold what the image holds.
-            places = traceback.extract_tb(fault.__traceback__)[-4:]
-            where = [f"{Path(place.filename).name}:{place.lineno}" for place in places]
-            content = {"error": type(fault).__name__, "where": where}
-            connection.sendall(wire.words(wire.FAULT, content))
+            answer, broken = _fault(fault), True
+        # Only now, when the memory that the error held on to is given back.
+        connection.sendall(answer)
+        if broken:
             return
 
 
@@ -88,6 +90,13 @@ def _answer(connection: socket.socket, length: int, limits: ImageLimits, decode:
     file = memory_file(pixels)
     socket.send_fds(connection, [wire.HEAD.pack(wire.PIXELS, height, width)], [file])
     os.close(file)
+
+
+def _fault(error: Exception) -> bytes:
+    """Its type and place, never its words: they may hold what the image holds."""
+    places = traceback.extract_tb(error.__traceback__)[-4:]
+    where = [f"{Path(place.filename).name}:{place.lineno}" for place in places]
+    return wire.words(wire.FAULT, {"error": type(error).__name__, "where": where})
 
 
 def confine(limits: ImageLimits) -> None:
@@ -135,8 +144,9 @@ def main(arguments: Sequence[str], decode: Decode = decode) -> None:
     Image.init()  # finds its readers now, not while a picture waits
     os.chdir("/")
     confine(limits)
-    # What codecs print is no log line, and may hold what an image holds.
-    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 2)
+    # What codecs print is no log line, and may hold what an image holds: it goes where standard
+    # output goes, which is nowhere.
+    os.dup2(1, 2)
     with socket.socket(fileno=int(descriptor)) as connection:
         connection.sendall(wire.HEAD.pack(wire.READY, 0, 0))
         serve(connection, limits, float(seconds), decode)
