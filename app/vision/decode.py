@@ -65,6 +65,10 @@ OTHER_TYPES: Final[tuple[tuple[bytes, str], ...]] = (
 )
 
 
+MAX_SIDE: Final = 65_535
+"""As long as a side can be in JPEG. Pillow keeps account of every row: a PNG that is one pixel wide
+would take four times the memory and many times the time of a square one."""
+
 BAND: Final = 256
 """Rows that Pillow converts at a time: of a large picture with transparency, it would otherwise
 hold four copies."""
@@ -116,6 +120,14 @@ def _other(data: bytes) -> str:
 def _check(size: Size, limits: ImageLimits) -> None:
     if size.width < 1 or size.height < 1:
         raise _broken("its header says that it has no pixels")
+    if max(size) > MAX_SIDE:
+        raise ImageTooLarge(
+            f"The image has {size.width} x {size.height} pixels; no side may be longer than "
+            f"{MAX_SIDE:,}. Cut it.",
+            width=size.width,
+            height=size.height,
+            max_side=MAX_SIDE,
+        )
     if size.width * size.height > limits.max_pixels:
         raise ImageTooLarge(
             f"The image has {size.width} x {size.height} pixels; at most {limits.max_pixels:,} "

@@ -33,9 +33,10 @@ PR_SET_PDEATHSIG: Final = 1
 PR_SET_NO_NEW_PRIVS: Final = 38
 
 OPEN_FILES: Final = 32
-# Measured with tests/vision/test_decoder.py: WebP takes most, 21 bytes a pixel, and OpenCV, which
-# is loaded for the first picture that lies on its side, 180 MB of addresses.
-BYTES_A_PIXEL: Final = 26
+# Measured with the largest pictures of each kind (tests/vision/test_decoder.py): WebP takes most,
+# 19 bytes a pixel; and OpenCV, loaded for the first picture that has to be turned, 175 MB of
+# addresses.
+BYTES_A_PIXEL: Final = 22
 OTHER_MEMORY: Final = 300_000_000
 
 SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
