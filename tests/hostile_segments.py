@@ -38,9 +38,11 @@ def _png_sizes(png: bytes) -> Iterator[HostileFile]:
     length = int.from_bytes(png[at : at + 4], "big")
     for lie in (0, 1, length - 1, length + 1, length + 1000, 2**31 - 1, 2**32 - 1):
         data = png[:at] + lie.to_bytes(4, "big") + png[at + 4 :]
-        # Claiming more than there is, it still holds every pixel.
+        # With one byte less, or with more than there is, it may still hold every pixel.
         name = f"png whose pixel chunk claims {lie} bytes"
-        yield HostileFile(name, data, BROKEN if lie < length else None, unsure=lie > length)
+        yield HostileFile(
+            name, data, BROKEN if lie < length - 1 else None, unsure=lie >= length - 1
+        )
     for lie in (0, 12, 14, 2**31 - 1):
         data = SIGNATURE + lie.to_bytes(4, "big") + png[12:]
         yield HostileFile(f"png whose header claims {lie} bytes", data, BROKEN)
