@@ -6,10 +6,14 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --require-has
 # One folder on loan to both: an installed lock leaves a stamp beside the interpreter.
 RUN_STAMP  := $(VENV)/.installed-cpu
 TEST_STAMP := $(VENV)/.installed-test
+# Tools that the service and its tests do not need have an environment of their own.
+TOOLS       := .venv-tools
+TOOLS_STAMP := $(TOOLS)/.installed
+FUZZ_SECONDS ?= 600
 TORCH      := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long train-demo lint env docker-try lock clean
+.PHONY: help run test test-long fuzz train-demo lint env docker-try lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,6 +32,11 @@ $(TEST_STAMP): locks/test.txt | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@touch $@ $(RUN_STAMP)
 
+$(TOOLS_STAMP): locks/tools.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: -r $<
+	@touch $@
+
 run: $(RUN_STAMP)  ## install, start PostgreSQL if none is named, migrate, serve on 127.0.0.1:8000
 	@exec $(PY) -m app serve
 
@@ -42,6 +51,13 @@ docker-try: $(TEST_STAMP)  ## try the compose installation without an image regi
 
 test-long: $(TEST_STAMP)  ## the tests that take minutes
 	$(PY) -m pytest -m long
+
+fuzz: $(TOOLS_STAMP)  ## feed the decoders random files (FUZZ_SECONDS=600 for each format)
+	@for format in jpeg png webp exif; do \
+	    echo "fuzzing $$format for $(FUZZ_SECONDS) s" && \
+	    $(TOOLS)/bin/python -m tests.fuzz.fuzz_$$format -max_total_time=$(FUZZ_SECONDS) \
+	        -print_final_stats=1 -artifact_prefix=fuzz-finding-$$format- || exit 1; \
+	done
 
 train-demo: $(TEST_STAMP)  ## photos to crops to a trained, measured pack (PHOTOS=folder for yours)
 	$(PY) -m models.training demo --out $(DEMO) $(if $(PHOTOS),--photos $(PHOTOS))
@@ -62,4 +78,4 @@ lock:  ## make the lock files anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra cpu --extra tools -o locks/tools.txt
 
 clean:  ## remove the virtual environment and caches (never the data directory)
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) .mypy_cache .pytest_cache .ruff_cache .hypothesis
