@@ -4,11 +4,12 @@ Rooms are handed the small value objects that concern them (`limits`, `quality`)
 """
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import CannotStart
 from app.types import ImageLimits
@@ -50,7 +51,30 @@ class Settings(BaseSettings):
     database_wait: float = Field(
         30.0, gt=0, description="seconds to wait for PostgreSQL at start before giving up"
     )
+    secret: SecretStr | None = Field(
+        None,
+        description="at least 32 random bytes in hex or base64, which every stored key hangs on; "
+        "unset on loopback with an embedded PostgreSQL: made once, in data_dir/secret",
+    )
+    other_secrets: tuple[SecretStr, ...] = Field(
+        (), description="further secrets that open what they wrapped, for rotation (JSON list)"
+    )
+    keep_crops: bool = Field(
+        False, description="keep the aligned crop of each enrolled face, encrypted"
+    )
     migrate: bool = Field(True, description="bring the schema up to date at start")
+
+    require_keys: bool = Field(
+        False, description="ask for an API key on loopback too; beyond loopback it always is"
+    )
+    verify_failures: int = Field(
+        30,
+        ge=0,
+        description="refused verifications of one person that a key may cause in an hour; 0: any",
+    )
+    require_consent: bool = Field(
+        False, description="refuse to enrol a person without a consent reference"
+    )
 
     pack: str = Field("starter", description="a pack in models/packs, or a folder anywhere")
     extra_packs: tuple[str, ...] = Field(
@@ -110,6 +134,22 @@ class Settings(BaseSettings):
         return url
 
     @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine reaches the service. A name other than localhost is taken for
+        outside: what it resolves to can change."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def keys_required(self) -> bool:
+        """Whoever can reach the port from elsewhere has to show a key."""
+        return self.require_keys or not self.on_loopback
+
+    @property
     def images(self) -> ImageLimits:
         return ImageLimits(max_bytes=self.max_image_bytes, max_pixels=self.max_image_pixels)
 
@@ -130,6 +170,8 @@ def read_settings(environment: Mapping[str, str], **given: Any) -> Settings:
         )
     try:
         return Settings(**given)
+    except SettingsError as error:  # a list or an object that is no JSON; it may be a secret
+        raise CannotStart(f"Settings are wrong. {error}. Lists and objects are JSON.") from None
     except ValidationError as error:
         wrong = "; ".join(
             "ROLLCALL_" + "__".join(str(part) for part in each["loc"]).upper() + ": " + each["msg"]

@@ -14,9 +14,12 @@ from starlette.exceptions import HTTPException
 from app.errors import (
     BadRequest,
     Conflict,
+    Forbidden,
     ImageRefused,
     NotFound,
     RollcallError,
+    TooMany,
+    Unauthenticated,
     Unavailable,
 )
 from app.store.errors import KeyReused
@@ -38,6 +41,9 @@ STATUS: Final[Mapping[type[RollcallError], int]] = {
     ImageRefused: 422,
     ImageTooLarge: 413,
     ImageTypeUnsupported: 415,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    TooMany: 429,
     NotFound: 404,
     Conflict: 409,
     KeyReused: 422,
@@ -71,7 +77,7 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
         "description": HTTPStatus(status).phrase,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for status in (400, 404, 409, 413, 415, 422, 500, 503)
+    for status in (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
 }
 """What any operation may answer beside its success; FastAPI merges it into the document."""
 
@@ -105,6 +111,8 @@ def problem(
 def answer(request: Request, error: RollcallError) -> JSONResponse:
     """The answer to an error of ours."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
     return problem(request, status_of(error), error.code, error.detail, error.facts, headers)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, PlainSerializer
 
 from app import types
 from app.store.collections import Census
+from app.store.keys import ApiKey
 from app.store.persons import EnrolledFace
 from app.usecases.erase import Erased
 from app.usecases.thresholds import Source
@@ -100,10 +101,14 @@ class EnrolledImageFace(KeptFace):
 
 
 class Person(BaseModel):
+    """`consent` is your reference to it; after `expires_at` the person is erased."""
+
     id: UUID
     name: str | None
     external_id: str | None
     metadata: Mapping[str, Any]
+    consent: str | None
+    expires_at: datetime | None
     face_count: int
 
     @classmethod
@@ -113,6 +118,8 @@ class Person(BaseModel):
             name=person.name,
             external_id=person.external_id,
             metadata=person.metadata,
+            consent=person.consent,
+            expires_at=person.expires_at,
             face_count=person.face_count,
         )
 
@@ -145,6 +152,18 @@ class EnrollAnswer(BaseModel):
     duplicates: list[Duplicate]
     model: str
     revision: int
+    request_id: str
+
+
+class EmbeddedFace(Face):
+    """`embedding` has length one, in the numbers of the model named beside it."""
+
+    embedding: list[float]
+
+
+class EmbeddingsAnswer(BaseModel):
+    faces: list[EmbeddedFace]
+    model: str
     request_id: str
 
 
@@ -313,6 +332,70 @@ class Model(BaseModel):
 
 class ModelsAnswer(BaseModel):
     models: list[Model]
+    request_id: str
+
+
+class Key(BaseModel):
+    """An API key, without its text. `collections` null means all, a limit null means none."""
+
+    id: str
+    name: str
+    scopes: list[types.Scope]
+    collections: list[str] | None
+    requests_a_minute: int | None
+    concurrency: int | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+    @classmethod
+    def fields_of(cls, key: ApiKey) -> Any:
+        return {
+            "id": key.id,
+            "name": key.name,
+            "scopes": sorted(key.scopes),
+            "collections": None if key.collections is None else sorted(key.collections),
+            "requests_a_minute": key.requests_a_minute,
+            "concurrency": key.concurrency,
+            "created_at": key.created_at,
+            "expires_at": key.expires_at,
+            "revoked_at": key.revoked_at,
+            "last_used_at": key.last_used_at,
+        }
+
+
+class KeyAnswer(Key):
+    request_id: str
+
+
+class NewKeyAnswer(KeyAnswer):
+    """`secret` is what callers send. It is shown this once and kept nowhere."""
+
+    secret: str
+
+
+class KeyPage(BaseModel):
+    """Send `next_cursor` as `cursor` for the next page; null at the end."""
+
+    keys: list[Key]
+    next_cursor: str | None
+    request_id: str
+
+
+class AuditRecord(BaseModel):
+    """`digest` is chained over this record and all before it."""
+
+    sequence: int
+    digest: str
+    record: Mapping[str, Any]
+
+
+class AuditPage(BaseModel):
+    """Send `next_cursor` as `cursor` for the next page; null at the end."""
+
+    records: list[AuditRecord]
+    next_cursor: str | None
     request_id: str
 
 

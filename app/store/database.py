@@ -13,6 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
+from app.store.vaultkeys import KEYRING, Keyring
+from app.vault import Vault
 
 CHANNEL: Final = "rollcall_changes"
 
@@ -31,11 +33,13 @@ class Database:
     """Connections to one PostgreSQL database.
 
     `url` is a libpq URL, postgresql://user:password@host/name. Parameters never reach a log:
-    the engine hides them, since they hold names and templates.
+    the engine hides them, since they hold names and templates. Its connections carry the keys
+    of `vault`; without one no template can be read or written.
     """
 
-    def __init__(self, url: str, *, pool: int) -> None:
+    def __init__(self, url: str, *, pool: int, vault: Vault | None = None) -> None:
         self.url = url
+        self.vault = vault
         self.engine: AsyncEngine = create_async_engine(
             make_url(url).set(drivername="postgresql+asyncpg"),
             pool_size=pool,
@@ -44,6 +48,7 @@ class Database:
             # A server that was restarted costs nobody an error, only a roundtrip more for all.
             pool_pre_ping=True,
             hide_parameters=True,
+            execution_options={KEYRING: Keyring(vault)} if vault is not None else {},
             connect_args={
                 "timeout": 2.0,
                 "server_settings": {"application_name": "rollcall", "timezone": "UTC"},

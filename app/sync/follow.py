@@ -16,11 +16,11 @@ import structlog
 from app.errors import NotFound
 from app.gallery.index import State
 from app.gallery.search import Searcher
-from app.gallery.snapshot import remove_snapshot
+from app.gallery.snapshot import remove_old_formats, remove_snapshot
 from app.store import collections, history, idempotency
 from app.store.collections import Collection
 from app.store.database import CHANNEL, Database
-from app.store.errors import DatabaseUnavailable
+from app.store.errors import DatabaseUnavailable, TemplateUnreadable
 from app.sync.index import CollectionIndex
 from app.types import Candidate, Floats
 
@@ -81,6 +81,7 @@ class Sync:
     def start(self) -> None:
         """Begin to follow. `loaded` tells when every collection has been loaded once."""
         self._snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remove_old_formats(self._snapshots)
         loops = (self._follow, self._listen, self._save, self._sweep)
         self._loops = [asyncio.create_task(loop(), name=loop.__name__) for loop in loops]
 
@@ -94,8 +95,7 @@ class Sync:
     async def stop(self) -> None:
         """Stop following, and leave snapshots for the next start."""
         await self.halt()
-        for index in self.indexes:
-            await index.save()
+        await self._save_all()
         await self.searcher.close()
 
     @property
@@ -148,6 +148,8 @@ class Sync:
 
     async def _reach(self, index: CollectionIndex, revision: int, deadline: float) -> None:
         """Wait until an index has `revision`; what is begun for that goes on without us."""
+        if index.fault is not None:
+            raise index.fault
         if index.revision >= max(0, revision):
             return
         give_up = monotonic() + deadline
@@ -227,7 +229,8 @@ class Sync:
             index = self._meet(collection)
             index.known = max(index.known, collection.position.revision)
             if not index.stands_at(collection):
-                with contextlib.suppress(NotFound):  # dropped since it was listed
+                # Dropped since it was listed; or unreadable, which its `fault` tells who asks.
+                with contextlib.suppress(NotFound, TemplateUnreadable):
                     await self._catch_up(index)
 
     async def _listen(self) -> None:
@@ -260,8 +263,14 @@ class Sync:
     async def _save(self) -> None:
         while True:
             await asyncio.sleep(self._snapshot_interval)
+            await self._save_all()
+
+    async def _save_all(self) -> None:
+        """Snapshots of every collection, as far as PostgreSQL answers: it has their keys."""
+        with contextlib.suppress(DatabaseUnavailable):
             for index in self.indexes:
-                await index.save()
+                with contextlib.suppress(TemplateUnreadable):  # logged where it was found
+                    await index.save()
 
     async def _sweep(self) -> None:
         while True:

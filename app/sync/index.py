@@ -6,6 +6,7 @@ import queue
 from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -18,12 +19,16 @@ from app.gallery.snapshot import (
     remove_snapshot,
     write_snapshot,
 )
-from app.store import collections, history
+from app.store import collections, history, vaultkeys
 from app.store.collections import Collection
 from app.store.database import Database
+from app.store.errors import TemplateUnreadable
 from app.types import Position, Rows
 
 log = structlog.get_logger()
+
+# A collection that does not open is read again this seldom, since each try may read all of it.
+_UNREADABLE_SECONDS: Final = 15.0
 
 
 class IndexBehind(Unavailable):
@@ -43,7 +48,8 @@ class CollectionIndex:
     """The templates of one collection in memory, at one revision, with a snapshot on disk.
 
     `gallery` and `model` are None until a model is bound, `position` is None until the first
-    load. `known` is the newest revision that PostgreSQL was seen to have.
+    load. `known` is the newest revision that PostgreSQL was seen to have. `fault` is why the
+    collection cannot be searched, until it can be read again.
     """
 
     def __init__(self, collection: Collection, database: Database, snapshot: Path) -> None:
@@ -55,7 +61,9 @@ class CollectionIndex:
         self.known = collection.position.revision
         self.snapshot = snapshot
         self._database = database
-        self._saved: Position | None = None
+        self.fault: TemplateUnreadable | None = None
+        self._saved: tuple[Position, int] | None = None
+        self._retry_at = 0.0
         self._erased = False
         self._turn = asyncio.Lock()
         self._moved = asyncio.Condition()
@@ -75,17 +83,28 @@ class CollectionIndex:
     async def catch_up(self) -> None:
         """Come to the newest committed revision, by changes or by a fresh load.
 
-        Raises CollectionNotFound, DatabaseUnavailable.
+        Raises CollectionNotFound, DatabaseUnavailable, TemplateUnreadable.
         """
         async with self._turn:
-            if self.position is None:
-                await self._read_snapshot()
-            if self.position is None:
-                await self._load()
-            else:
-                await self._apply_changes(self.position)
+            if self.fault is not None and monotonic() < self._retry_at:
+                raise self.fault
+            try:
+                await self._come_to_the_newest()
+            except TemplateUnreadable as fault:
+                self.fault = fault
+                self._retry_at = monotonic() + _UNREADABLE_SECONDS
+                raise
+            self.fault = None
         async with self._moved:
             self._moved.notify_all()
+
+    async def _come_to_the_newest(self) -> None:
+        if self.position is None:
+            await self._read_snapshot()
+        if self.position is None:
+            await self._load()
+        else:
+            await self._apply_changes(self.position)
 
     async def reached(self, revision: int, give_up: float) -> None:
         """Wait for a revision until the monotonic time `give_up`.
@@ -102,22 +121,29 @@ class CollectionIndex:
                         await self._moved.wait()
 
     async def save(self) -> None:
-        """Write the snapshot unless it is there. Without one the next start reads PostgreSQL."""
+        """Write the snapshot under the newest key unless it is there. Without one the next start
+        reads PostgreSQL. Raises DatabaseUnavailable, TemplateUnreadable.
+        """
         async with self._turn:
-            if self.gallery is None or self._saved == self.position:
+            if self.gallery is None or self.position is None:
+                return
+            async with self._database.transaction() as connection:
+                key = await vaultkeys.newest(connection, self.collection_id)
+            if key is None or self._saved == (self.position, key.version):
                 return
             try:
                 await asyncio.to_thread(
                     write_snapshot,
                     self.snapshot,
                     self.gallery.state,
+                    key,
                     collection=str(self.collection_id),
                     model=self.model or "",
                 )
             except OSError as error:
                 log.warning("sync.snapshot_not_written", error=type(error).__name__)
             else:
-                self._saved = self.position
+                self._saved = self.position, key.version
             if self._erased:
                 remove_snapshot(self.snapshot)
 
@@ -130,10 +156,12 @@ class CollectionIndex:
         """Begin with the snapshot, if it is a point of the collection's history."""
         async with self._database.snapshot() as connection:
             collection = await collections.get_by_id(connection, self.collection_id, self.name)
+            keys = await vaultkeys.keys_of(connection, self.collection_id)
             try:
-                found = await asyncio.to_thread(read_snapshot, self.snapshot)
+                found = await asyncio.to_thread(read_snapshot, self.snapshot, keys)
             except SnapshotUnusable as reason:
                 log.info("sync.snapshot_unusable", reason=str(reason))
+                remove_snapshot(self.snapshot)
                 return
             if (
                 found.collection == str(collection.id)
@@ -141,7 +169,8 @@ class CollectionIndex:
                 and await history.stands_in(connection, collection, found.position)
             ):
                 self.gallery, self.model = found.gallery, collection.model
-                self.position = self._saved = found.position
+                self.position = found.position
+                self._saved = found.position, found.key_version
 
     async def _load(self) -> None:
         """Read the whole collection in one snapshot of the database."""

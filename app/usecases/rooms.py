@@ -8,7 +8,9 @@ from app.batching import MicroBatcher
 from app.errors import Conflict
 from app.settings import Settings
 from app.store.database import Database
+from app.sync.access import Access
 from app.sync.follow import Sync
+from app.sync.journal import Journal
 from app.vision.faces import Vision
 
 
@@ -25,6 +27,8 @@ class Rooms:
     settings: Settings
     database: Database
     sync: Sync
+    access: Access
+    journal: Journal
     visions: Mapping[str, Vision]
     default: Vision
 

@@ -31,6 +31,7 @@ from app.store.database import Database
 from app.store.persons import NewPerson
 from app.sync.follow import Sync
 from app.types import Box, Face, Floats, Quality
+from tests.service import VAULT
 
 DIMENSION = 8
 MODEL = "0123456789abcdef"
@@ -57,7 +58,7 @@ class Replica:
     """The parts of a process that keep and search an index."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        self.database = Database(url, pool=4)
+        self.database = Database(url, pool=4, vault=VAULT)
         self.sync = Sync(
             self.database,
             Searcher(),
