@@ -6,12 +6,14 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --require-has
 # One folder on loan to both: an installed lock leaves a stamp beside the interpreter.
 RUN_STAMP  := $(VENV)/.installed-cpu
 TEST_STAMP := $(VENV)/.installed-test
-TOOLS      := .venv-tools
+# Tools that the service and its tests do not need have an environment of their own.
+TOOLS       := .venv-tools
 TOOLS_STAMP := $(TOOLS)/.installed
-TORCH      := torch==2.13.0
+FUZZ_SECONDS ?= 600
+TORCH       := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long kills soak train-demo lint env docker-try supply-chain lock clean
+.PHONY: help run test test-long kills soak fuzz train-demo lint env docker-try supply-chain lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -30,7 +32,6 @@ $(TEST_STAMP): locks/test.txt | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@touch $@ $(RUN_STAMP)
 
-# pip-audit, CycloneDX and the fuzzer, apart from what the service and its tests run on.
 $(TOOLS_STAMP): locks/tools.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
@@ -60,6 +61,13 @@ kills: $(TEST_STAMP)  ## two hundred kills of service and PostgreSQL at named pl
 
 soak: $(TEST_STAMP)  ## an hour of traffic with a fault a minute (MINUTES=5 for less)
 	SOAK_MINUTES=$(or $(MINUTES),60) $(PY) -m pytest -m long tests/system/test_soak.py
+
+fuzz: $(TOOLS_STAMP)  ## feed the decoders random files (FUZZ_SECONDS=600 for each format)
+	@for format in jpeg png webp exif; do \
+	    echo "fuzzing $$format for $(FUZZ_SECONDS) s" && \
+	    $(TOOLS)/bin/python -m tests.fuzz.fuzz_$$format -max_total_time=$(FUZZ_SECONDS) \
+	        -print_final_stats=1 -artifact_prefix=fuzz-finding-$$format- || exit 1; \
+	done
 
 train-demo: $(TEST_STAMP)  ## photos to crops to a trained, measured pack (PHOTOS=folder for yours)
 	$(PY) -m models.training demo --out $(DEMO) $(if $(PHOTOS),--photos $(PHOTOS))

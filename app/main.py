@@ -44,6 +44,7 @@ from app.sync.journal import Journal
 from app.usecases import retention
 from app.usecases.rooms import Rooms
 from app.vault import Vault, read_secret, secret_of_installation
+from app.vision.decoder import Decoder
 from app.vision.faces import Vision, open_vision
 
 log = structlog.get_logger()
@@ -108,7 +109,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Rooms:
     """Bring every part up, in the order in which each needs the others; undone in reverse."""
-    default, visions = await asyncio.to_thread(_open_packs, settings)
+    decoder = Decoder(settings.images, seconds=settings.decode_seconds)
+    stack.callback(decoder.close)
+    default, visions = await asyncio.to_thread(_open_packs, settings, decoder)
     for vision in visions.values():
         stack.push_async_callback(vision.close)
     kernel: Kernel = GpuKernel() if settings.search_device == "cuda" else CpuKernel()
@@ -156,7 +159,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     return Rooms(settings, database, sync, access, journal, visions, default)
 
 
-def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:
+def _open_packs(settings: Settings, decoder: Decoder) -> tuple[Vision, dict[str, Vision]]:
     visions = [
         open_vision(
             name,
@@ -164,7 +167,7 @@ def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:
             device=settings.device,
             workers=settings.workers,
             embed_batch=settings.embed_batch,
-            limits=settings.images,
+            decoder=decoder,
             queue_depth=settings.queue_depth,
             queue_seconds=settings.queue_seconds,
             deadline=settings.deadline,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import CannotStart
+from app.types import ImageLimits
 
 Device = Literal["cpu", "cuda"]
 
@@ -24,15 +25,6 @@ def is_loopback(name: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-class ImageLimits(BaseModel):
-    """What an image may be, checked from its header before a pixel is decoded."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_bytes: int = 10_000_000
-    max_pixels: int = 50_000_000
 
 
 class QualityLimits(BaseModel):
@@ -124,6 +116,9 @@ class Settings(BaseSettings):
 
     max_image_bytes: int = Field(10_000_000, ge=1_000, description="largest image accepted")
     max_image_pixels: int = Field(50_000_000, ge=10_000, description="largest width times height")
+    decode_seconds: float = Field(
+        10.0, ge=1, le=300, description="seconds that decoding one image may take"
+    )
     max_images: int = Field(16, ge=1, le=100, description="most images in one enrolment")
     queue_depth: int = Field(1024, ge=1, description="most images waiting for a stage")
     queue_seconds: float = Field(

@@ -19,6 +19,14 @@ LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 """The order of landmarks everywhere; left means left in the picture."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLimits:
+    """What an image may be, checked from its header before a pixel is decoded."""
+
+    max_bytes: int = 10_000_000
+    max_pixels: int = 50_000_000
+
+
 Scope = Literal["identify", "verify", "enroll", "read", "delete", "embeddings", "metrics", "admin"]
 """What an API key may be allowed to do. None includes another."""
 

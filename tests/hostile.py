@@ -7,10 +7,13 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
+
+from tests.hostile_file import HostileFile, chunk, png_with_chunk, png_with_size
+from tests.hostile_segments import jpeg_files, png_files, webp_files
 
 ORIENTATION = 0x0112
 # What to do to an upright picture so that a viewer which obeys EXIF shows it upright again.
@@ -26,16 +29,7 @@ STORED = {
 }
 
 
-@dataclass(frozen=True)
-class HostileFile:
-    """`expect`: the code it is refused with, None if it decodes. `shows`: then it is the photo."""
-
-    name: str
-    data: bytes
-    expect: str | None
-    shows: bool = False
-
-
+@lru_cache(maxsize=4)
 def hostile_files(photo: bytes) -> list[HostileFile]:
     """The corpus, made from `photo`, a JPEG or PNG of at most a few hundred pixels a side."""
     image = Image.open(io.BytesIO(photo)).convert("RGB")
@@ -46,6 +40,11 @@ def hostile_files(photo: bytes) -> list[HostileFile]:
         *_bombs(image),
         *_corrupt(image),
         *_animated(image),
+        *_polyglots(image),
+        *_damaged(image),
+        *png_files(save(image, "PNG")),
+        *jpeg_files(save(image, "JPEG"), save(image, "JPEG", progressive=True)),
+        *webp_files(save(image, "WEBP"), save(image, "WEBP", lossless=True), image.size),
         *_odd_but_right(image),
     ]
 
@@ -67,6 +66,29 @@ def _wrong_types(image: Image.Image) -> Iterator[HostileFile]:
         "jpeg 2000": save(image, "JPEG2000"),
         "wav": b"RIFF\x24\0\0\0WAVEfmt " + bytes(28),
         "json": b'{"image": "aGVsbG8="}',
+        "nothing but zeros": bytes(4096),
+        "nothing but ones": b"\xff" * 4096,
+        "white space": b" \n" * 100,
+        "half a png signature": b"\x89PNG",
+        "png signature after a file transfer as text": b"\x89PNG\n\x1a\n" + bytes(40),
+        "riff alone": b"RIFF",
+        "avif": b"\0\0\0\x1cftypavif\0\0\0\0mif1avif" + bytes(60),
+        "mp4": b"\0\0\0\x20ftypisom" + bytes(60),
+        "webm": b"\x1aE\xdf\xa3" + bytes(60),
+        "icon": b"\0\0\x01\0\x01\0" + bytes(60),
+        "jpeg xl": b"\xff\x0a" + bytes(60),
+        "photoshop": b"8BPS\0\x01" + bytes(60),
+        "portable pixmap": b"P6 2 2 255\n" + bytes(12),
+        "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n" + bytes(60),
+        "windows metafile": b"\xd7\xcd\xc6\x9a" + bytes(60),
+        "program": b"\x7fELF\x02\x01\x01" + bytes(60),
+        "gzip": b"\x1f\x8b\x08" + bytes(60),
+        "pickle": b"\x80\x04cos\nsystem\n(S'true'\ntR.",
+        "script": b"#!/bin/sh\ntrue\n",
+        "xml with an entity": b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY y SYSTEM "file:///etc/passwd">]>',
+        "url": b"http://127.0.0.1/photo.jpg",
+        "data url": b"data:image/png;base64,iVBORw0KGgo=",
+        "avi": b"RIFF\x24\0\0\0AVI LIST" + bytes(28),
     }
     for name, data in others.items():
         yield HostileFile(name, data, "image_type_unsupported")
@@ -79,9 +101,12 @@ def _truncated(image: Image.Image) -> Iterator[HostileFile]:
         "png": save(image, "PNG"),
         "webp": save(image, "WEBP", quality=80),
         "lossless webp": save(image, "WEBP", lossless=True),
+        "cmyk jpeg": save(image.convert("CMYK"), "JPEG", quality=90),
+        "palette png": save(image.quantize(64), "PNG"),
+        "webp with alpha": save(_half_clear(image), "WEBP", quality=80),
     }
     for name, data in files.items():
-        for share in (0.02, 0.5, 0.95):
+        for share in (0.02, 0.2, 0.5, 0.8, 0.95):
             cut = data[: max(4, int(len(data) * share))]
             yield HostileFile(f"{name} cut at {share:.0%}", cut, "image_broken")
     yield HostileFile("jpeg without its end", files["jpeg"][:-2], "image_broken")
@@ -178,6 +203,64 @@ def _animated(image: Image.Image) -> Iterator[HostileFile]:
         yield HostileFile(f"animated {kind.lower()}", data, "image_animated")
 
 
+def _polyglots(image: Image.Image) -> Iterator[HostileFile]:
+    """Two kinds of file in one. The first bytes decide, and the other is never looked at."""
+    jpeg, png, webp = save(image, "JPEG"), save(image, "PNG"), save(image, "WEBP")
+    archive = b"PK\x03\x04" + bytes(26) + b"PK\x05\x06" + bytes(18)
+    for name, data in (("jpeg", jpeg), ("png", png)):
+        yield HostileFile(f"{name} that is an archive too", data + archive, None)
+        yield HostileFile(f"{name} that is a page too", data + b"<script>alert(1)</script>", None)
+        yield HostileFile(f"gif in front of a {name}", b"GIF89a" + data, "image_type_unsupported")
+        yield HostileFile(
+            f"pdf in front of a {name}", b"%PDF-1.4\n" + data, "image_type_unsupported"
+        )
+    script = b"\xff\xfe\x00\x20<?php system($_GET[0]); ?>    "
+    yield HostileFile("jpeg that is a script too", jpeg[:2] + script + jpeg[2:], None)
+    yield HostileFile("webp that is an archive too", webp + archive, None, unsure=True)
+    in_riff = b"RIFF" + struct.pack("<I", len(png) + 4) + b"WEBP" + png
+    yield HostileFile("png in a webp's cover", in_riff, "image_broken")
+    bitmap = b"BM" + struct.pack(
+        "<IIIIIIHHIIIIII", 54, 0, 54, 40, 2**30, 2**30, 1, 32, 1, 0, 0, 0, 0, 0
+    )
+    yield HostileFile("bitmap of 2^30 x 2^30", bitmap, "image_type_unsupported")
+    photo_in_tiff = b"II*\0\x08\0\0\0" + jpeg
+    yield HostileFile("jpeg in a tiff's cover", photo_in_tiff, "image_type_unsupported")
+
+
+FLIPS = 12
+
+
+def _damaged(image: Image.Image) -> Iterator[HostileFile]:
+    """Honest files with a few bits flipped, the same ones each time."""
+    random = np.random.default_rng(5)
+    files = {
+        "jpeg": save(image, "JPEG"),
+        "progressive jpeg": save(image, "JPEG", progressive=True),
+        "cmyk jpeg": save(image.convert("CMYK"), "JPEG"),
+        "png": save(image, "PNG"),
+        "palette png": save(image.quantize(64), "PNG"),
+        "webp": save(image, "WEBP"),
+        "lossless webp": save(image, "WEBP", lossless=True),
+        "webp with alpha": save(_half_clear(image), "WEBP"),
+    }
+    for name, data in files.items():
+        for number in range(FLIPS):
+            # Every second file is hit in its headers.
+            end = 200 if number % 2 else len(data)
+            damaged = bytearray(data)
+            for at in random.integers(12, min(end, len(data)), 1 + number % 4):
+                damaged[at] ^= 1 << int(random.integers(8))
+            yield HostileFile(
+                f"{name} with flipped bits {number}", bytes(damaged), None, unsure=True
+            )
+
+
+def _half_clear(image: Image.Image) -> Image.Image:
+    clear = image.convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(image.size))
+    return clear
+
+
 def _odd_but_right(image: Image.Image) -> Iterator[HostileFile]:
     jpeg = save(image, "JPEG", quality=95)
     grey = image.convert("L")
@@ -231,19 +314,6 @@ def save(image: Image.Image, kind: str, **how: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **how)
     return file.getvalue()
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def png_with_size(png: bytes, width: int, height: int) -> bytes:
-    """`png` with another size in its header and the checksum that belongs to it."""
-    return png[:8] + chunk(b"IHDR", struct.pack(">II", width, height) + png[24:29]) + png[33:]
-
-
-def png_with_chunk(png: bytes, name: bytes, body: bytes) -> bytes:
-    return png[:33] + chunk(name, body) + png[33:]
 
 
 def raw_png(samples: np.ndarray, colour: int) -> bytes:

@@ -56,6 +56,11 @@ class House(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         yield from self._queues()
+        lost = CounterMetricFamily(
+            "rollcall_decoder_deaths", "Decoder processes that an image ended, each a refused image"
+        )
+        lost.add_metric([], self._rooms.default.decoder.deaths)
+        yield lost
         templates = GaugeMetricFamily(
             "rollcall_gallery_templates", "Templates in the index", labels=["collection"]
         )

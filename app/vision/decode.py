@@ -1,5 +1,7 @@
 """Bytes to an upright picture. What is not certainly whole is refused, never half decoded.
 
+The service runs this in processes of its own (`app.vision.decoder`), training in its own process.
+
 The type is told by content; width and height are read from the header and checked before a pixel
 is decoded. JPEG goes through simplejpeg (libjpeg-turbo, about three times as fast as Pillow),
 everything else and the JPEGs it cannot convert (CMYK) through Pillow.
@@ -11,21 +13,14 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image
 
-from app.settings import ImageLimits
-from app.types import Pixels
-from app.vision.errors import (
-    ImageAnimated,
-    ImageBroken,
-    ImageEmpty,
-    ImageTooLarge,
-    ImageTypeUnsupported,
-)
-from app.vision.exif import orientation_of_jpeg, orientation_of_tiff
+from app.types import ImageLimits, Pixels
+from app.vision.errors import ImageAnimated, ImageBroken, ImageTooLarge, ImageTypeUnsupported
+from app.vision.exif import UPRIGHT, orientation_of_jpeg, orientation_of_tiff
+from app.vision.limits import check_bytes
 from app.vision.png import is_complete
 
 # Our own limit is checked before Pillow sees the file, and may be larger than Pillow's.
@@ -70,6 +65,15 @@ OTHER_TYPES: Final[tuple[tuple[bytes, str], ...]] = (
 )
 
 
+MAX_SIDE: Final = 65_535
+"""As long as a side can be in JPEG. Pillow keeps account of every row: a PNG that is one pixel wide
+would take four times the memory and many times the time of a square one."""
+
+BAND: Final = 256
+"""Rows that Pillow converts at a time: of a large picture with transparency, it would otherwise
+hold four copies."""
+
+
 class Size(NamedTuple):
     width: int
     height: int
@@ -82,15 +86,7 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
     RGB, transparent pixels are laid over white, colour profiles are ignored. Raises ImageEmpty,
     ImageTypeUnsupported, ImageTooLarge, ImageAnimated or ImageBroken.
     """
-    if not data:
-        raise ImageEmpty("The image is empty. Send the bytes of a JPEG, PNG or WebP file.")
-    if len(data) > limits.max_bytes:
-        raise ImageTooLarge(
-            f"The image has {len(data):,} bytes; at most {limits.max_bytes:,} are accepted. "
-            "Send a smaller one.",
-            bytes=len(data),
-            max_bytes=limits.max_bytes,
-        )
+    check_bytes(data, limits)
     kind = _kind(data)
     _check(SIZES[kind](data), limits)
     try:
@@ -124,6 +120,14 @@ def _other(data: bytes) -> str:
 def _check(size: Size, limits: ImageLimits) -> None:
     if size.width < 1 or size.height < 1:
         raise _broken("its header says that it has no pixels")
+    if max(size) > MAX_SIDE:
+        raise ImageTooLarge(
+            f"The image has {size.width} x {size.height} pixels; no side may be longer than "
+            f"{MAX_SIDE:,}. Cut it.",
+            width=size.width,
+            height=size.height,
+            max_side=MAX_SIDE,
+        )
     if size.width * size.height > limits.max_pixels:
         raise ImageTooLarge(
             f"The image has {size.width} x {size.height} pixels; at most {limits.max_pixels:,} "
@@ -207,7 +211,7 @@ def _other_type(kind: str) -> Callable[[bytes], Pixels]:
                 exif = image.info.get("exif")
         except PILLOW_ERRORS as error:
             raise _broken(_words(error)) from None
-        return upright(pixels, orientation_of_tiff(exif) if isinstance(exif, bytes) else 1)
+        return upright(pixels, orientation_of_tiff(exif) if isinstance(exif, bytes) else UPRIGHT)
 
     return decode_other
 
@@ -235,6 +239,14 @@ def _words(error: BaseException) -> str:
 
 def _rgb(image: Image.Image) -> Pixels:
     """Any of Pillow's modes as uint8[H, W, 3]."""
+    pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    for top in range(0, image.height, BAND):
+        bottom = min(top + BAND, image.height)
+        pixels[top:bottom] = _band(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _band(image: Image.Image) -> Pixels:
     if image.mode.startswith(("I", "F")):
         # Pillow's own conversion clips sixteen bits at 255 instead of scaling them.
         grey = np.asarray(image)
@@ -252,30 +264,28 @@ def _rgb(image: Image.Image) -> Pixels:
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
     """`pixels` turned and mirrored as EXIF `orientation` 1 to 8 says (tag 0x0112)."""
-    turned = TURNS[orientation](pixels) if orientation in TURNS else pixels
-    return np.ascontiguousarray(turned, dtype=np.uint8)
+    if orientation == UPRIGHT:
+        return pixels
+    # Fifteen megabytes of each decoder process, which only turned pictures need.
+    import cv2
 
+    match orientation:
+        case 2:
+            turned = cv2.flip(pixels, 1)
+        case 3:
+            turned = cv2.rotate(pixels, cv2.ROTATE_180)
+        case 4:
+            turned = cv2.flip(pixels, 0)
+        case 5:
+            turned = cv2.transpose(pixels)
+        case 6:
+            turned = cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE)
+        case 7:
+            turned = cv2.flip(cv2.transpose(pixels), -1)
+        case _:
+            turned = cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)
+    return np.asarray(turned, dtype=np.uint8)
 
-def _turn(code: int) -> Callable[[Pixels], Pixels]:
-    return lambda pixels: np.asarray(cv2.rotate(pixels, code), dtype=np.uint8)
-
-
-def _flip(axis: int) -> Callable[[Pixels], Pixels]:
-    return lambda pixels: np.asarray(cv2.flip(pixels, axis), dtype=np.uint8)
-
-
-TURNS: Final[Mapping[int, Callable[[Pixels], Pixels]]] = {
-    2: _flip(1),
-    3: _turn(cv2.ROTATE_180),
-    4: _flip(0),
-    5: lambda pixels: np.asarray(cv2.transpose(pixels), dtype=np.uint8),
-    6: _turn(cv2.ROTATE_90_CLOCKWISE),
-    7: lambda pixels: np.asarray(
-        cv2.flip(cv2.transpose(pixels), -1),
-        dtype=np.uint8,
-    ),
-    8: _turn(cv2.ROTATE_90_COUNTERCLOCKWISE),
-}
 
 SIZES: Final[Mapping[str, Callable[[bytes], Size]]] = {
     "JPEG": _jpeg_size,

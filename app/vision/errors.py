@@ -76,6 +76,12 @@ class DeviceFailed(Unavailable):
     code = "device_failed"
 
 
+class DecoderUnavailable(Unavailable):
+    """No process can be started to decode images in."""
+
+    code = "decoder_unavailable"
+
+
 class PackInvalid(CannotStart):
     """A pack whose files are not what they should be. The message names the file."""
 

@@ -1,5 +1,6 @@
 """One pack at work: bytes to faces, crops to embeddings. What the use cases see of vision."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +13,14 @@ import numpy as np
 
 from app.batching import MicroBatcher
 from app.errors import ImageRefused
-from app.settings import Device, ImageLimits
+from app.settings import Device
 from app.stages import Stages, current
 from app.types import Face, Floats, Pixels
 from app.vision.align import SIZE, align
-from app.vision.decode import decode
+from app.vision.decoder import Decoder
 from app.vision.detect import Detector, open_detector
 from app.vision.embed import Recognizer, normalised
-from app.vision.errors import EmbeddingFailed
+from app.vision.errors import DecoderUnavailable, EmbeddingFailed
 from app.vision.pack import Pack, find_pack, read_pack
 from app.vision.quality import measure
 
@@ -59,7 +60,7 @@ class Vision:
         device: Device,
         workers: int,
         embed_batch: int,
-        limits: ImageLimits,
+        decoder: Decoder,
         queue_depth: int,
         queue_seconds: float,
         deadline: float,
@@ -68,9 +69,9 @@ class Vision:
         self.model = pack.model
         self.dimension = recognizer.dimension
         self.providers: tuple[str, ...] = recognizer.providers
+        self.decoder = decoder
         self._detector = detector
         self._recognizer = recognizer
-        self._limits = limits
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="vision")
         self._owner = (
             ThreadPoolExecutor(1, thread_name_prefix="device") if device == "cuda" else self._pool
@@ -114,6 +115,9 @@ class Vision:
 
     def warm_up(self) -> None:
         """Run everything once in the shapes that will come. Blocks; call it off the event loop."""
+        # It is logged, and requests say it by name until a process can be started.
+        with contextlib.suppress(DecoderUnavailable):
+            self.decoder.warm_up()
         for size in self._detector.sizes:
             self._detector.detect(np.zeros((size, size, 3), dtype=np.uint8))
         noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
@@ -132,7 +136,7 @@ class Vision:
 
     def _try(self, item: _Look) -> list[Face] | Exception:
         try:
-            return look(item.image, self._limits, self._detector, item.stages)
+            return look(item.image, self.decoder, self._detector, item.stages)
         except ImageRefused as error:
             return error
 
@@ -153,13 +157,14 @@ def _direction(raw: Floats) -> Floats | Exception:
         return error
 
 
-def look(image: bytes, limits: ImageLimits, detector: Detector, stages: Stages) -> list[Face]:
+def look(image: bytes, decoder: Decoder, detector: Detector, stages: Stages) -> list[Face]:
     """Decode, detect, align and measure one image in the calling thread; faces best first.
 
-    Raises ImageRefused. Seconds of the stages decode, detect and align go to `stages`.
+    Raises ImageRefused and DecoderUnavailable. Seconds of the stages decode, detect and align go
+    to `stages`.
     """
     with stages("decode"):
-        pixels = decode(image, limits)
+        pixels = decoder.decode(image)
     with stages("detect"):
         detections = detector.detect(pixels)
     with stages("align"):
@@ -177,15 +182,16 @@ def open_vision(
     device: Device,
     workers: int,
     embed_batch: int,
-    limits: ImageLimits,
+    decoder: Decoder,
     queue_depth: int,
     queue_seconds: float,
     deadline: float,
 ) -> Vision:
     """The pack of that name or path, at work on `device`, not yet warm.
 
-    `workers` and `embed_batch` may be 0: one thread a core, and what suits the device. Raises
-    PackInvalid and ProviderUnavailable. Blocks while files are read and hashed.
+    `workers` and `embed_batch` may be 0: one thread a core, and what suits the device. `decoder`
+    may serve several packs; who made it closes it, after them. Raises PackInvalid and
+    ProviderUnavailable. Blocks while files are read and hashed.
     """
     pack = read_pack(find_pack(pack_name, packs_dir))
     return Vision(
@@ -195,7 +201,7 @@ def open_vision(
         device=device,
         workers=workers or len(os.sched_getaffinity(0)),
         embed_batch=embed_batch or EMBED_BATCH[device],
-        limits=limits,
+        decoder=decoder,
         queue_depth=queue_depth,
         queue_seconds=queue_seconds,
         deadline=deadline,

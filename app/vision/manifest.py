@@ -56,6 +56,8 @@ class RecognizerEntry(_Entry):
 
 
 class Manifest(_Entry):
+    """`calibration_sha256`: of calibration.json, where the pack has one and vouches for it."""
+
     format: Literal[1]
     name: str
     version: str
@@ -65,4 +67,5 @@ class Manifest(_Entry):
     created: str
     detector: DetectorEntry
     recognizer: RecognizerEntry
+    calibration_sha256: Sha256 | None = None
     training: dict[str, Any] = Field(default_factory=dict)

@@ -19,6 +19,7 @@ from app.vision.errors import PackInvalid
 from app.vision.manifest import Channels, Colour, DetectorEntry, Manifest, RecognizerEntry
 from app.vision.session import open_session, read_model
 
+CALIBRATION: Final = "calibration.json"
 NON_COMMERCIAL: Final = "non-commercial research purposes only (InsightFace)"
 INSIGHTFACE_DETECTORS: Final = ("det_*.onnx", "scrfd_*.onnx")
 INSIGHTFACE_RECOGNIZERS: Final = ("w600k_*.onnx", "glintr100.onnx")
@@ -156,6 +157,8 @@ def read_manifest(path: Path) -> Manifest:
 def _read_rollcall(folder: Path) -> Pack:
     manifest = read_manifest(folder / "pack.json")
     recognizer = _recognizer(folder, manifest.recognizer)
+    if manifest.calibration_sha256 is not None:
+        _check_hash(_existing(folder / CALIBRATION), manifest.calibration_sha256)
     model = model_id(recognizer.sha256, recognizer.contract)
     return Pack(
         folder=folder,
@@ -166,7 +169,7 @@ def _read_rollcall(folder: Path) -> Pack:
         model=model,
         detector=_detector(folder, manifest.detector),
         recognizer=recognizer,
-        calibration=read_calibration(folder / "calibration.json", model),
+        calibration=read_calibration(folder / CALIBRATION, model),
     )
 
 
@@ -245,7 +248,7 @@ def _read_insightface(folder: Path, detector: Path, recognizer: Path) -> Pack:
             contract=contract,
             licence=NON_COMMERCIAL,
         ),
-        calibration=read_calibration(folder / "calibration.json", model),
+        calibration=read_calibration(folder / CALIBRATION, model),
     )
 
 

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from app.vision.calibration import read_calibration
 from app.vision.embed import Recognizer
-from app.vision.pack import read_pack
+from app.vision.pack import CALIBRATION, hash_file, read_manifest, read_pack
 from models.training.errors import TrainingDataError
 from models.training.evaluation.calibration import calibration
 from models.training.evaluation.people import labelled_crops, labelled_photos, person_of
 
+PACK: Final = "pack.json"
 METHOD: Final = (
     "False matches: one picture a person, all pairs; pairs share people, so the intervals are from "
     "a bootstrap over people. False non-matches: two pictures of a person. {missed} of {pictures} "
@@ -46,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Raises PackInvalid, TrainingDataError, and ValueError where there are too few people."""
-    target: Path = arguments.pack / "calibration.json"
+    target: Path = arguments.pack / CALIBRATION
     left_out = persons_in(arguments.without)
-    with _set_aside(target):
+    with _set_aside(arguments.pack):
         pack = read_pack(arguments.pack)
         recognizer = Recognizer(pack.recognizer, "cpu")
         if arguments.photos:
@@ -70,7 +70,9 @@ def run(arguments: argparse.Namespace) -> None:
             data=f"{data.rstrip('.')}. {method}",
         )
         target.write_text(json.dumps(content, indent=2) + "\n")
-        read_calibration(target, pack.model)
+        if pack.format == "rollcall":
+            _vouch(arguments.pack, hash_file(target))
+        read_pack(arguments.pack)
     law = content["fpir"]
     print(
         f"{target}: {content['subjects']:,} people; FMR {content['fmr'][0]['fmr']:g} to "
@@ -97,17 +99,26 @@ def persons_in(paths: Sequence[Path]) -> frozenset[str]:
 
 
 @contextmanager
-def _set_aside(target: Path) -> Iterator[None]:
-    """Without the file; it comes back where what is done meanwhile fails.
+def _set_aside(folder: Path) -> Iterator[None]:
+    """The pack without its calibration; it comes back where what is done meanwhile fails.
 
     An old calibration binds the pack to an old recognizer, and the pack could not be read.
     """
-    old = target.read_bytes() if target.is_file() else None
-    target.unlink(missing_ok=True)
+    files = [path for path in (folder / CALIBRATION, folder / PACK) if path.is_file()]
+    old = {path: path.read_bytes() for path in files}
+    (folder / CALIBRATION).unlink(missing_ok=True)
     try:
+        if folder / PACK in old:
+            _vouch(folder, None)
         yield
     except BaseException:
-        target.unlink(missing_ok=True)
-        if old is not None:
-            target.write_bytes(old)
+        (folder / CALIBRATION).unlink(missing_ok=True)
+        for path, content in old.items():
+            path.write_bytes(content)
         raise
+
+
+def _vouch(folder: Path, sha256: str | None) -> None:
+    """Write the calibration's hash into ``pack.json``, so that no digit of it can change."""
+    manifest = read_manifest(folder / PACK).model_copy(update={"calibration_sha256": sha256})
+    (folder / PACK).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from torch import nn
 from app.types import Pixels
 from app.vision.embed import prepared
 from app.vision.manifest import DetectorEntry, Manifest, RecognizerEntry
-from app.vision.pack import hash_file, read_manifest, read_pack
+from app.vision.pack import CALIBRATION, hash_file, read_manifest, read_pack
 from models.training import checkpoint
 from models.training.backbones import BACKBONES
 from models.training.backbones.cost import count_macs, count_parameters
@@ -27,7 +27,7 @@ from models.training.checkpoint import Checkpoint
 from models.training.data import open_source
 from models.training.data.faces import LazyFaces, inner
 from models.training.data.source import Source
-from models.training.finish import CALIBRATION, CARD, EVALUATION, PACK
+from models.training.finish import CARD, EVALUATION, PACK
 from models.training.onnx_file import BATCHES, CONTRACT, INPUT, check_parity, write_onnx
 
 log = logging.getLogger(__name__)

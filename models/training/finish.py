@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.vision.calibration import read_calibration
-from app.vision.pack import read_manifest, read_pack
+from app.vision.pack import CALIBRATION, hash_file, read_manifest, read_pack
 from models.training.card import Card, model_card
 from models.training.measures import measures
 
 PACK: Final = "pack.json"
 EVALUATION: Final = "evaluation.json"
-CALIBRATION: Final = "calibration.json"
 CARD: Final = "MODEL_CARD.md"
 
 
@@ -63,7 +62,8 @@ def finish(
     training.pop("without_calibration", None)
     if without_calibration:
         training["without_calibration"] = without_calibration
-    manifest = manifest.model_copy(update={"training": training})
+    calibrated = hash_file(folder / CALIBRATION) if pack.calibration else None
+    manifest = manifest.model_copy(update={"training": training, "calibration_sha256": calibrated})
     card = model_card(
         Card(
             manifest=manifest,

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from app.settings import ImageLimits
-from app.types import Floats, Pixels
+from app.types import Floats, ImageLimits, Pixels
 from app.vision.decode import decode
 from app.vision.detect import open_detector
 from app.vision.pack import read_pack

@@ -19,8 +19,7 @@ import cv2
 import numpy as np
 
 from app.errors import ImageRefused
-from app.settings import ImageLimits
-from app.types import Floats, Pixels
+from app.types import Floats, ImageLimits, Pixels
 from app.vision.align import SIZE, align, similarity
 from app.vision.decode import decode
 from app.vision.detect import Detector, open_detector

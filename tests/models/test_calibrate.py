@@ -13,7 +13,8 @@ from PIL import Image
 from scipy import stats
 
 from app.vision.calibration import Calibration, read_calibration
-from app.vision.pack import read_pack
+from app.vision.errors import PackInvalid
+from app.vision.pack import hash_file, read_manifest, read_pack
 from models.training.calibrate import add_arguments, persons_in, run
 from models.training.errors import TrainingDataError
 from models.training.evaluation.calibration import LEAST_PEOPLE, calibration, false_positives
@@ -208,3 +209,25 @@ def test_lists_of_persons_are_read_by_person_or_image(tmp_path: Path) -> None:
     assert persons_in([by_person, by_image]) == {"Ann", "Bob"}
     with pytest.raises(TrainingDataError, match="column person or image"):
         persons_in([neither])
+
+
+def test_the_pack_vouches_for_its_calibration(crops: Path, tmp_path: Path) -> None:
+    folder = write_tiny_pack(tmp_path / "pack")
+    for _ in range(2):  # the second time over an older promise
+        ask("--pack", folder, "--crops", crops)
+        promised = read_manifest(folder / "pack.json").calibration_sha256
+        assert promised == hash_file(folder / "calibration.json")
+    text = (folder / "calibration.json").read_text()
+    (folder / "calibration.json").write_text(text.replace("0.6", "0.5"))
+    with pytest.raises(PackInvalid, match=r"calibration.json has SHA-256"):
+        read_pack(folder)
+
+
+def test_a_calibration_that_fails_leaves_the_old_promise(crops: Path, tmp_path: Path) -> None:
+    folder = write_tiny_pack(tmp_path / "pack")
+    ask("--pack", folder, "--crops", crops)
+    before = (folder / "pack.json").read_bytes()
+    with pytest.raises(FileNotFoundError):
+        ask("--pack", folder, "--crops", tmp_path / "nowhere")
+    assert (folder / "pack.json").read_bytes() == before
+    assert read_pack(folder).calibration is not None

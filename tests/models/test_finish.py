@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.vision.errors import PackInvalid
-from app.vision.pack import read_manifest, read_pack
+from app.vision.pack import hash_file, read_manifest, read_pack
 from models.training.evaluation.figures import Rate, tar_at_far
 from models.training.finish import PackIncomplete, finish
 from models.training.measures import accuracies, measures
@@ -112,6 +112,8 @@ def test_figures_go_into_the_pack_and_the_service_reads_it(measured: Path) -> No
     assert training["figures"] == figures()
     assert training["run"]["images"] == 12_345
     assert read_pack(measured).model == model
+    calibrated = read_manifest(measured / "pack.json").calibration_sha256
+    assert calibrated == hash_file(measured / "calibration.json")
     first = (measured / "MODEL_CARD.md").read_text()
     finish(measured, failures=FAILURES)
     assert (measured / "MODEL_CARD.md").read_text() == first

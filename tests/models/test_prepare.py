@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.settings import ImageLimits
-from app.types import Pixels
+from app.types import ImageLimits, Pixels
 from app.vision.align import TEMPLATE, align, similarity
 from app.vision.decode import decode
 from app.vision.detect import open_detector

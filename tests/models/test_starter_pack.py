@@ -2,13 +2,14 @@
 
 import asyncio
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from app.settings import ImageLimits
-from app.types import Floats
+from app.types import Floats, ImageLimits
+from app.vision.decoder import Decoder
 from app.vision.faces import Vision, open_vision
 from app.vision.pack import read_manifest, read_pack
 from tests.service import ROOT
@@ -17,18 +18,20 @@ FOLDER = ROOT / "models" / "packs" / "starter"
 
 
 @pytest.fixture(scope="module")
-def starter() -> Vision:
-    return open_vision(
+def starter() -> Iterator[Vision]:
+    decoder = Decoder(ImageLimits(), seconds=60)
+    yield open_vision(
         "starter",
         packs_dir=FOLDER.parent,
         device="cpu",
         workers=1,
         embed_batch=0,
-        limits=ImageLimits(),
+        decoder=decoder,
         queue_depth=100,
         queue_seconds=60.0,
         deadline=60,
     )
+    decoder.close()
 
 
 def embeddings(vision: Vision, image: bytes) -> Floats:

@@ -1,14 +1,15 @@
 """Real photos and the real CenterFace, opened once."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from app.settings import ImageLimits
-from app.types import Pixels
+from app.types import ImageLimits, Pixels
 from app.vision.decode import decode
+from app.vision.decoder import Decoder
 from app.vision.detect import Detector, open_detector
 from app.vision.pack import Pack, read_pack
 
@@ -41,6 +42,13 @@ def opened_pack(tiny_pack: Path) -> Pack:
 @pytest.fixture(scope="session")
 def detector(opened_pack: Pack) -> Detector:
     return open_detector(opened_pack.detector, "cpu")
+
+
+@pytest.fixture(scope="session")
+def decoder() -> Iterator[Decoder]:
+    decoder = Decoder(LIMITS, seconds=60)
+    yield decoder
+    decoder.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,14 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageRefused
-from app.settings import ImageLimits
+from app.types import ImageLimits
 from app.vision.decode import decode
 from app.vision.errors import ImageTooLarge
 from app.vision.exif import orientation_of_jpeg
 from tests.hostile import HostileFile, chunk, hostile_files, raw_png, save
+
+# What codecs have to say of broken files.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
 LIMITS = ImageLimits()
 
@@ -33,14 +36,14 @@ def outcome(data: bytes) -> str | None:
 
 def test_the_corpus_is_large_enough_to_mean_something(corpus: list[HostileFile]) -> None:
     names = [each.name for each in corpus]
-    assert len(names) == len(set(names)) >= 50
+    assert len(names) == len(set(names)) >= 300
 
 
 def test_every_file_is_decoded_or_refused_with_its_code(corpus: list[HostileFile]) -> None:
     wrong = {
         each.name: (each.expect, got)
         for each in corpus
-        if (got := outcome(each.data)) != each.expect
+        if (got := outcome(each.data)) != each.expect and not each.unsure
     }
     assert not wrong
 
@@ -62,11 +65,12 @@ def test_memory_stays_flat_over_hostile_files(corpus: list[HostileFile]) -> None
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
-    for each in corpus:
+    some = corpus[::4]
+    for each in some:
         outcome(each.data)
     before = resident()
-    for _ in range(3):
-        for each in corpus:
+    for _ in range(2):
+        for each in some:
             outcome(each.data)
     assert resident() - before < 30_000_000
 
@@ -74,8 +78,8 @@ def test_memory_stays_flat_over_hostile_files(corpus: list[HostileFile]) -> None
 def test_random_damage_is_refused_by_name_and_never_crashes(corpus: list[HostileFile]) -> None:
     random = np.random.default_rng(0)
     honest = [each.data for each in corpus if each.expect is None and len(each.data) < 200_000]
-    for data in honest:
-        for _ in range(6):
+    for data in honest[::2]:
+        for _ in range(4):
             damaged = bytearray(data)
             for at in random.integers(0, len(damaged), 4):
                 damaged[at] = random.integers(256)
@@ -94,6 +98,12 @@ def test_transparent_pixels_are_laid_over_white() -> None:
     half = Image.new("RGBA", (8, 8), (0, 0, 0, 128))
     assert (decode(save(clear, "PNG"), LIMITS) == 255).all()
     assert np.abs(decode(save(half, "PNG"), LIMITS).astype(int) - 127).max() <= 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(65_536, 1), (1, 65_536)])
+def test_no_side_is_longer_than_a_jpegs_can_be(width: int, height: int) -> None:
+    with pytest.raises(ImageTooLarge, match="no side may be longer"):
+        decode(save(Image.new("L", (width, height)), "PNG"), LIMITS)
 
 
 def test_a_black_png_is_complete_and_one_without_its_last_rows_is_not() -> None:

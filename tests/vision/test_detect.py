@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.problems import status_of
-from app.settings import ImageLimits
-from app.types import Box, Detection, Pixels
+from app.types import Box, Detection, ImageLimits, Pixels
 from app.vision.boxes import MAX_CANDIDATES, Found, ordered, overlaps, suppress
 from app.vision.decode import decode
 from app.vision.detect import Detector, detections, first_look, merged, open_detector, second_look
@@ -129,7 +128,6 @@ def test_left_is_left_in_the_picture_and_eyes_are_above_mouths(
 
 
 def test_a_picture_without_faces_has_none(detector: Detector, faceless: bytes) -> None:
-    from app.settings import ImageLimits
     from app.vision.decode import decode
 
     assert detector.detect(decode(faceless, ImageLimits())) == []

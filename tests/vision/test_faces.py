@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageRefused, Overloaded
-from app.settings import ImageLimits
 from app.stages import begin
+from app.types import ImageLimits
+from app.vision.decoder import Decoder
 from app.vision.errors import EmbeddingFailed
 from app.vision.faces import Vision, open_vision
 
@@ -21,12 +22,13 @@ Result = TypeVar("Result")
 
 def with_vision(pack: Path, use: Callable[[Vision], Awaitable[Result]], **settings: Any) -> Result:
     async def run() -> Result:
+        decoder = Decoder(ImageLimits(), seconds=60)
         given = {
             "packs_dir": pack.parent,
             "device": "cpu",
             "workers": 2,
             "embed_batch": 0,
-            "limits": ImageLimits(),
+            "decoder": decoder,
             "queue_depth": 100,
             "queue_seconds": 60.0,
             "deadline": 60.0,
@@ -37,6 +39,7 @@ def with_vision(pack: Path, use: Callable[[Vision], Awaitable[Result]], **settin
             return await use(vision)
         finally:
             await vision.close()
+            decoder.close()
 
     return asyncio.run(run())
 

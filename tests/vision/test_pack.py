@@ -11,9 +11,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from app.vision.errors import PackInvalid
-from app.vision.pack import Contract, find_pack, model_id, pack_folders, read_pack, three
+from app.vision.pack import (
+    Contract,
+    find_pack,
+    hash_file,
+    model_id,
+    pack_folders,
+    read_pack,
+    three,
+)
 from app.vision.session import read_model
-from tests.tiny_pack import write_tiny_pack
+from tests.tiny_pack import centerface_file, write_tiny_calibration, write_tiny_pack
 
 HALF = (127.5, 127.5, 127.5)
 
@@ -117,6 +125,73 @@ def test_a_promise_that_is_not_kept_names_the_file(
     change(folder, part, **fields)
     with pytest.raises(PackInvalid, match=message):
         read_pack(folder)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack with all of its files in its folder, and hashes of all of them."""
+    folder = write_tiny_pack(tmp_path_factory.mktemp("packs") / "whole")
+    detector = folder / "detector.onnx"
+    detector.write_bytes(centerface_file().read_bytes())
+    change(folder, "detector", file=detector.name)
+    calibration = write_tiny_calibration(folder)
+    change(folder, "", calibration_sha256=hash_file(calibration))
+    assert read_pack(folder).calibration is not None
+    return folder
+
+
+@pytest.mark.parametrize("name", ["recognizer.onnx", "detector.onnx", "calibration.json"])
+def test_a_flipped_bit_anywhere_names_the_file(whole: Path, name: str) -> None:
+    path = whole / name
+    content = path.read_bytes()
+    random = np.random.default_rng(3)
+    places = [0, len(content) - 1, *random.integers(0, len(content), 30).tolist()]
+    try:
+        for at in places:
+            damaged = bytearray(content)
+            damaged[at] ^= 1 << int(random.integers(8))
+            path.write_bytes(damaged)
+            with pytest.raises(PackInvalid, match=rf"{name} has SHA-256"):
+                read_pack(whole)
+    finally:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["recognizer.onnx", "detector.onnx", "calibration.json"])
+def test_a_file_that_was_cut_or_is_gone_is_named(whole: Path, name: str) -> None:
+    path = whole / name
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[:-1])
+        with pytest.raises(PackInvalid, match=rf"{name} has SHA-256"):
+            read_pack(whole)
+        path.unlink()
+        with pytest.raises(PackInvalid, match=rf"{name} is missing"):
+            read_pack(whole)
+    finally:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("part", ["recognizer", "detector"])
+def test_a_pack_with_weights_in_another_file_is_refused(folder: Path, part: str) -> None:
+    """Even where the hash of the ONNX file is right: it says nothing about the other file."""
+    source = folder / "recognizer.onnx" if part == "recognizer" else centerface_file()
+    outside = folder / "outside.onnx"
+    onnx.save_model(
+        onnx.load_model(str(source)),
+        str(outside),
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
+    change(folder, part, file=outside.name, sha256=hash_file(outside))
+    with pytest.raises(PackInvalid, match=r"outside.onnx keeps its weights in another file"):
+        read_pack(folder)
+
+
+def test_a_calibration_without_a_promise_is_read_as_before(folder: Path) -> None:
+    write_tiny_calibration(folder)
+    assert read_pack(folder).calibration is not None
 
 
 def test_json_that_is_none_is_refused(folder: Path) -> None:

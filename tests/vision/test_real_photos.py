@@ -4,9 +4,11 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-from app.settings import ImageLimits, QualityLimits
+from app.settings import QualityLimits
 from app.stages import Stages
+from app.types import ImageLimits
 from app.vision.decode import decode
+from app.vision.decoder import Decoder
 from app.vision.detect import Detector
 from app.vision.faces import look
 from app.vision.quality import refusals
@@ -37,13 +39,15 @@ def test_every_face_of_the_marked_photos_is_found(detector: Detector, research_d
     assert extra <= 2
 
 
-def test_press_photos_are_enrolled(detector: Detector, research_data: Path) -> None:
+def test_press_photos_are_enrolled(
+    detector: Detector, decoder: Decoder, research_data: Path
+) -> None:
     lfw = research_data / "lfw"
     with (lfw / "identify" / "enrol.csv").open() as file:
         names = [row["image"] for row in csv.DictReader(file)][::10]
     refused, without = [], []
     for name in names:
-        faces = look((lfw / "images" / name).read_bytes(), LIMITS, detector, Stages())
+        faces = look((lfw / "images" / name).read_bytes(), decoder, detector, Stages())
         if not faces:
             without.append(name)
             continue

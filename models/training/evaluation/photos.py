@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.errors import ImageRefused
-from app.settings import ImageLimits
-from app.types import Detection, Floats, Pixels
+from app.types import Detection, Floats, ImageLimits, Pixels
 from app.vision.align import align
 from app.vision.decode import decode
 from app.vision.detect import Detector, open_detector

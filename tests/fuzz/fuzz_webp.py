@@ -1,0 +1,6 @@
+"""Fuzz target: WebP files."""
+
+from tests.fuzz.decoding import decode_or_refuse, fuzz, seeds
+
+if __name__ == "__main__":
+    fuzz(decode_or_refuse, seeds(b"RIFF"))
