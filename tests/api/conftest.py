@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import TEMPLATE, execute
-from tests.service import ROOT, Service, environment
+from tests.service import ROOT, SECRET, Service, environment
 
 KeyMaker = Callable[..., Any]
 
@@ -24,6 +24,7 @@ def guarded_service(
     service = Service(
         {
             "ROLLCALL_DATABASE_URL": postgres.format("guarded"),
+            "ROLLCALL_SECRET": SECRET,
             "ROLLCALL_PACK": str(tiny_pack),
             "ROLLCALL_DATA_DIR": str(tmp_path_factory.mktemp("guarded")),
             "ROLLCALL_REQUIRE_KEYS": "true",

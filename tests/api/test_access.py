@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from app.types import SCOPES
-from tests.service import ROOT, Service, environment
+from tests.service import ROOT, SECRET, Service, environment
 
 OPEN = {("get", "/healthz"), ("get", "/readyz")}
 
@@ -421,6 +421,7 @@ def test_replicas_count_together_and_forget_a_revoked_key_together(
 def outside(tiny_pack: Any, database_url: str, tmp_path: Any) -> Iterator[dict[str, str]]:
     yield {
         "ROLLCALL_DATABASE_URL": database_url,
+        "ROLLCALL_SECRET": SECRET,
         "ROLLCALL_PACK": str(tiny_pack),
         "ROLLCALL_DATA_DIR": str(tmp_path / "data"),
         "ROLLCALL_HOST": "0.0.0.0",  # noqa: S104 (that is what is tested)
