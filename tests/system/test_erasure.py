@@ -26,7 +26,7 @@ WINDOW = 32
 def needles(body: bytes) -> list[bytes]:
     """Three parts of `body` that nothing else holds by chance: what repeats itself is left out."""
     parts = [body[at : at + WINDOW] for at in range(0, len(body) - WINDOW + 1, WINDOW)]
-    telling = [part for part in parts if len(set(part)) > WINDOW // 2]
+    telling = [part for part in parts if len(set(part)) > WINDOW // 4]
     assert telling
     return telling[:: max(1, len(telling) // 3)][:3]
 
