@@ -41,6 +41,28 @@ class Conflict(RollcallError):
     code = "conflict"
 
 
+class Unauthenticated(RollcallError):
+    """The caller did not show who it is."""
+
+    code = "key_invalid"
+
+
+class Forbidden(RollcallError):
+    """The caller is known, and may not do this."""
+
+    code = "forbidden"
+
+
+class TooMany(RollcallError):
+    """The caller asks more often than it may; `retry_after` says when it may again."""
+
+    code = "too_many_requests"
+
+    def __init__(self, detail: str, *, retry_after: int, **facts: Any) -> None:
+        super().__init__(detail, **facts)
+        self.retry_after = retry_after
+
+
 class Unavailable(RollcallError):
     """A fault on our side that may pass; the caller may try again after `retry_after` seconds."""
 
@@ -49,9 +71,13 @@ class Unavailable(RollcallError):
 
 
 class Overloaded(Unavailable):
-    """A bounded queue is full, or the deadline passed while waiting in one."""
+    """A bounded queue is full or too slow, or the deadline passed while waiting in one."""
 
     code = "overloaded"
+
+    def __init__(self, detail: str, *, retry_after: int = 1, **facts: Any) -> None:
+        super().__init__(detail, **facts)
+        self.retry_after = retry_after
 
 
 class CannotStart(RollcallError):

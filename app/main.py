@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from app import __version__, failpoints
 from app.api import (
+    audit,
     collections,
     detect,
     enroll,
     health,
     identify,
+    keys,
     metrics,
     models,
     persons,
@@ -25,23 +27,29 @@ from app.api import (
     verify,
 )
 from app.api.door import Door
-from app.errors import CannotStart
+from app.api.intake import Intake
+from app.errors import CannotStart, RollcallError
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
-from app.settings import Settings
-from app.store import durability, migrate
+from app.settings import Settings, is_loopback
+from app.store import collections as collections_store
+from app.store import durability, migrate, resealing, vaultkeys
+from app.store import keys as keys_store
 from app.store.database import FOLLOWING, Database
 from app.store.embedded import EmbeddedPostgres, owning
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
+from app.sync.access import Access
 from app.sync.follow import Sync
+from app.sync.journal import Journal
+from app.usecases import retention
 from app.usecases.rooms import Rooms
+from app.vault import Vault, read_secret, secret_of_installation
 from app.vision.faces import Vision, open_vision
 
 log = structlog.get_logger()
 
 # Followers read while requests hold connections and wait for them: they need some of their own.
 _SYNC_POOL: Final = 4
-_FORM_OVERHEAD: Final = 1_000_000
 
 _DESCRIPTION: Final = """\
 Who is this, among the people I have enrolled? Enrol people from photos, verify one against one,
@@ -64,6 +72,8 @@ def create_app(settings: Settings) -> FastAPI:
             registry.register(metrics.House(rooms))
             warming = asyncio.create_task(_warm_up(app, rooms))
             stack.callback(warming.cancel)
+            sweeping = asyncio.create_task(retention.keep_sweeping(rooms))
+            stack.callback(sweeping.cancel)
             log.info(
                 "started",
                 version=__version__,
@@ -78,15 +88,20 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.registry = registry
     app.state.warm = False
-    for room in (enroll, verify, identify, detect, collections, persons, models):
+    for room in (enroll, verify, identify, detect, collections, persons, models, keys, audit):
         app.include_router(room.router, responses=problems.RESPONSES)
     app.include_router(health.router)
     problems.install(app)
+
+    def admit() -> None:
+        app.state.rooms.admit()  # which stand only once the lifespan has begun
+
     app.add_middleware(
         Door,
         requests=metrics.Requests(registry),
-        # Base64 makes three bytes four.
-        max_body=settings.max_images * settings.max_image_bytes * 4 // 3 + _FORM_OVERHEAD,
+        intake=Intake(settings),
+        admit=admit,
+        keyless=not settings.keys_required,
     )
     return app
 
@@ -99,7 +114,10 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     kernel: Kernel = GpuKernel() if settings.search_device == "cuda" else CpuKernel()
     database = await stack.enter_async_context(open_database(settings))
     await _await_schema(settings, database)
-    following = Database(database.url, pool=_SYNC_POOL, patience=FOLLOWING)
+    async with database.transaction() as connection:
+        await vaultkeys.require_openable(connection)
+        pepper = await vaultkeys.secret_of(connection, keys_store.PURPOSE)
+    following = Database(database.url, pool=_SYNC_POOL, vault=database.vault, patience=FOLLOWING)
     stack.push_async_callback(following.close)
     sync = Sync(
         following,
@@ -107,6 +125,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
             kernel,
             threads=settings.workers or len(os.sched_getaffinity(0)),
             depth=settings.queue_depth,
+            patience=settings.queue_seconds,
             deadline=settings.deadline,
         ),
         snapshots=settings.data_dir / "snapshots",
@@ -117,7 +136,22 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     )
     sync.start()
     stack.push_async_callback(sync.stop)
-    return Rooms(settings, database, sync, visions, default)
+    access = Access(
+        following,
+        pepper,
+        poll_interval=settings.poll_interval,
+        verify_failures=settings.verify_failures,
+    )
+    await access.start()
+    stack.push_async_callback(access.stop)
+    if settings.keys_required and not len(access):
+        log.warning("no_keys", hint="python -m app keys create --name admin --scope admin")
+    journal = Journal(following, settings.data_dir / "audit")
+    journal.start()
+    stack.push_async_callback(journal.stop)
+    sealing = asyncio.create_task(_seal_what_is_plain(database))
+    stack.push_async_callback(_cancelled, sealing)
+    return Rooms(settings, database, sync, access, journal, visions, default)
 
 
 def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:
@@ -130,11 +164,31 @@ def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:
             embed_batch=settings.embed_batch,
             limits=settings.images,
             queue_depth=settings.queue_depth,
+            queue_seconds=settings.queue_seconds,
             deadline=settings.deadline,
         )
         for name in (settings.pack, *settings.extra_packs)
     ]
     return visions[0], {vision.model: vision for vision in visions}
+
+
+async def _seal_what_is_plain(database: Database) -> None:
+    """Seal templates of an older version, and end rotations that were interrupted."""
+    async with database.transaction() as connection:
+        homes = await collections_store.heads(connection)
+    for home in homes:
+        try:
+            done = await resealing.reseal(database, home.id)
+        except RollcallError as reason:  # the next start tries again; what is plain is readable
+            log.warning("sealing.put_off", collection_id=str(home.id), reason=reason.code)
+        else:
+            if done.templates or done.crops:
+                log.info("sealed", collection_id=str(home.id), templates=done.templates)
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _warm_up(app: FastAPI, rooms: Rooms) -> None:
@@ -144,9 +198,32 @@ async def _warm_up(app: FastAPI, rooms: Rooms) -> None:
 
 
 @contextlib.asynccontextmanager
+async def join_database(settings: Settings) -> AsyncIterator[Database]:
+    """As `open_database`, but beside a running service of the same data directory: on its server.
+
+    For commands that change rows only. Raises CannotStart.
+    """
+    postgres = EmbeddedPostgres(settings.data_dir / "postgres")
+    url = None if settings.database_url is not None else await postgres.running_url()
+    if url is None:
+        async with open_database(settings) as database:
+            yield database
+        return
+    database = Database(url, pool=settings.database_pool, vault=open_vault(settings))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database that was named, or one of our own in the data directory. Raises CannotStart."""
+    """The database that was named, or one of our own in the data directory, with its vault.
+
+    Raises CannotStart.
+    """
     _make_private(settings.data_dir)
+    vault = open_vault(settings)
     async with contextlib.AsyncExitStack() as stack:
         if settings.database_url is not None:
             url = settings.database_url.get_secret_value()
@@ -154,9 +231,33 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
             stack.enter_context(owning(settings.data_dir))
             postgres = EmbeddedPostgres(settings.data_dir / "postgres")
             url = await stack.enter_async_context(postgres.running())
-        database = Database(url, pool=settings.database_pool)
+        database = Database(url, pool=settings.database_pool, vault=vault)
         stack.push_async_callback(database.close)
         yield database
+
+
+def open_vault(settings: Settings) -> Vault:
+    """The vault of the secrets that are given, or of the one in the data directory.
+
+    Only a service that nobody else reaches, on a database that nobody else uses, makes a secret of
+    its own: elsewhere a second one would be made unseen. Raises CannotStart.
+    """
+    if settings.secret is not None:
+        primary = read_secret(settings.secret.get_secret_value(), "ROLLCALL_SECRET")
+    elif settings.database_url is None and is_loopback(settings.host):
+        path = settings.data_dir / "secret"
+        primary = read_secret(secret_of_installation(path), str(path))
+    else:
+        raise CannotStart(
+            "ROLLCALL_SECRET is not set. It opens the keys of everything that is enrolled, so a "
+            "service with a named database, or beyond loopback, needs to be given it. Make one "
+            "with: openssl rand -hex 32. Keep a copy: without it nothing can be read."
+        )
+    others = [
+        read_secret(each.get_secret_value(), f"ROLLCALL_OTHER_SECRETS[{number}]")
+        for number, each in enumerate(settings.other_secrets)
+    ]
+    return Vault(primary, others)
 
 
 def _make_private(folder: Path) -> None:

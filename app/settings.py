@@ -4,15 +4,26 @@ Rooms are handed the small value objects that concern them (`limits`, `quality`)
 """
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import CannotStart
 
 Device = Literal["cpu", "cuda"]
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host name or an address is this machine's own, told without asking DNS."""
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 class ImageLimits(BaseModel):
@@ -48,6 +59,18 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    header_seconds: float = Field(10.0, gt=0, description="seconds for the head of a request")
+    body_seconds: float = Field(
+        30.0, gt=0, description="seconds for a body, and its bytes divided by body_rate on top"
+    )
+    body_rate: int = Field(
+        32_768, ge=1, description="least bytes a second of a body, and of an answer being read"
+    )
+    body_memory: int = Field(
+        512_000_000, ge=1_000_000, description="bytes of all bodies in flight together"
+    )
+    max_connections: int = Field(1000, ge=1, description="connections open at once")
+
     data_dir: Path = Field(
         Path(".rollcall"), description="embedded PostgreSQL and index snapshots live here"
     )
@@ -58,7 +81,30 @@ class Settings(BaseSettings):
     database_wait: float = Field(
         30.0, gt=0, description="seconds to wait for PostgreSQL at start before giving up"
     )
+    secret: SecretStr | None = Field(
+        None,
+        description="at least 32 random bytes in hex or base64, which every stored key hangs on; "
+        "unset on loopback with an embedded PostgreSQL: made once, in data_dir/secret",
+    )
+    other_secrets: tuple[SecretStr, ...] = Field(
+        (), description="further secrets that open what they wrapped, for rotation (JSON list)"
+    )
+    keep_crops: bool = Field(
+        False, description="keep the aligned crop of each enrolled face, encrypted"
+    )
     migrate: bool = Field(True, description="bring the schema up to date at start")
+
+    require_keys: bool = Field(
+        False, description="ask for an API key on loopback too; beyond loopback it always is"
+    )
+    verify_failures: int = Field(
+        30,
+        ge=0,
+        description="refused verifications of one person that a key may cause in an hour; 0: any",
+    )
+    require_consent: bool = Field(
+        False, description="refuse to enrol a person without a consent reference"
+    )
 
     pack: str = Field("starter", description="a pack in models/packs, or a folder anywhere")
     extra_packs: tuple[str, ...] = Field(
@@ -80,6 +126,9 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(50_000_000, ge=10_000, description="largest width times height")
     max_images: int = Field(16, ge=1, le=100, description="most images in one enrolment")
     queue_depth: int = Field(1024, ge=1, description="most images waiting for a stage")
+    queue_seconds: float = Field(
+        1.5, gt=0, description="longest wait for a stage to promise; beyond it 503 at once"
+    )
     deadline: float = Field(30.0, gt=0, description="seconds a request may wait in queues")
 
     quality: QualityLimits = Field(
@@ -118,6 +167,11 @@ class Settings(BaseSettings):
         return url
 
     @property
+    def keys_required(self) -> bool:
+        """Whoever can reach the port from elsewhere has to show a key."""
+        return self.require_keys or not is_loopback(self.host)
+
+    @property
     def images(self) -> ImageLimits:
         return ImageLimits(max_bytes=self.max_image_bytes, max_pixels=self.max_image_pixels)
 
@@ -125,8 +179,8 @@ class Settings(BaseSettings):
 def read_settings(environment: Mapping[str, str], **given: Any) -> Settings:
     """Settings from the environment. Raises CannotStart that names each wrong variable."""
     known = {f"ROLLCALL_{name}".upper() for name in Settings.model_fields}
-    # What compose and the tests read themselves, beside the service.
-    known |= {"ROLLCALL_BIND", "ROLLCALL_VERSION", "ROLLCALL_TEST_DATA"}
+    # What compose, the tests and commands that ask a running service read themselves.
+    known |= {"ROLLCALL_BIND", "ROLLCALL_VERSION", "ROLLCALL_TEST_DATA", "ROLLCALL_KEY"}
     unknown = [
         name
         for name in sorted(environment)
@@ -138,6 +192,8 @@ def read_settings(environment: Mapping[str, str], **given: Any) -> Settings:
         )
     try:
         return Settings(**given)
+    except SettingsError as error:  # a list or an object that is no JSON; it may be a secret
+        raise CannotStart(f"Settings are wrong. {error}. Lists and objects are JSON.") from None
     except ValidationError as error:
         wrong = "; ".join(
             "ROLLCALL_" + "__".join(str(part) for part in each["loc"]).upper() + ": " + each["msg"]

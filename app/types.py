@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
 import numpy as np
@@ -16,6 +17,30 @@ Floats = NDArray[np.float32]
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 """The order of landmarks everywhere; left means left in the picture."""
+
+
+Scope = Literal["identify", "verify", "enroll", "read", "delete", "embeddings", "metrics", "admin"]
+"""What an API key may be allowed to do. None includes another."""
+
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: an API key; with `key_id` None whoever reaches a service that asks for none, or
+    the service itself.
+
+    `collections` are the names that the key may know of; None means all.
+    """
+
+    key_id: str | None
+    scopes: frozenset[Scope]
+    collections: frozenset[str] | None
+    request_id: str
+
+    def sees(self, collection: str) -> bool:
+        """Whether a collection of that name can exist for this caller."""
+        return self.collections is None or collection in self.collections
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +126,17 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An enrolled identity, without its templates."""
+    """An enrolled identity, without its templates.
+
+    `consent` is the caller's reference to the person's consent; after `expires_at` the person is
+    erased.
+    """
 
     id: UUID
     collection: str
     name: str | None
     external_id: str | None
     metadata: Mapping[str, Any]
+    consent: str | None
+    expires_at: datetime | None
     face_count: int

@@ -18,7 +18,7 @@ from app import logs
 from app.store import migrate
 from app.store.database import Database
 from app.store.embedded import EmbeddedPostgres
-from tests.service import Service
+from tests.service import SECRET, Service
 from tests.tiny_pack import write_tiny_pack
 
 TEMPLATE = "rollcall_template"
@@ -81,7 +81,7 @@ def postgres() -> Iterator[str]:
     base = url.replace("/rollcall?", "/{}?")
 
     async def prepare() -> None:
-        await _execute(base, f"CREATE DATABASE {TEMPLATE}")
+        await execute(base, f"CREATE DATABASE {TEMPLATE}")
         database = Database(base.format(TEMPLATE), pool=2)
         await migrate.upgrade(database)
         await database.close()
@@ -92,7 +92,7 @@ def postgres() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
-async def _execute(base: str, statement: str) -> None:
+async def execute(base: str, statement: str) -> None:
     connection = await asyncpg.connect(base.format("postgres"))
     try:
         await connection.execute(statement)
@@ -104,9 +104,9 @@ async def _execute(base: str, statement: str) -> None:
 def database_url(postgres: str) -> Iterator[str]:
     """A database of its own, copied from the migrated template."""
     name = f"test_{uuid4().hex[:12]}"
-    asyncio.run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    asyncio.run(execute(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
     yield postgres.format(name)
-    asyncio.run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
@@ -117,6 +117,7 @@ def serve(tiny_pack: Path, database_url: str, tmp_path: Path) -> Iterator[Callab
     def start(**settings: str) -> Service:
         given = {
             "ROLLCALL_DATABASE_URL": database_url,
+            "ROLLCALL_SECRET": SECRET,
             "ROLLCALL_PACK": str(tiny_pack),
             "ROLLCALL_DATA_DIR": str(tmp_path / f"data{len(services)}"),
             **settings,
@@ -136,10 +137,11 @@ def shared_service(
     tiny_pack: Path, postgres: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """One process for all tests that only ask; each works in a collection of its own."""
-    asyncio.run(_execute(postgres, f"CREATE DATABASE shared TEMPLATE {TEMPLATE}"))
+    asyncio.run(execute(postgres, f"CREATE DATABASE shared TEMPLATE {TEMPLATE}"))
     service = Service(
         {
             "ROLLCALL_DATABASE_URL": postgres.format("shared"),
+            "ROLLCALL_SECRET": SECRET,
             "ROLLCALL_PACK": str(tiny_pack),
             "ROLLCALL_DATA_DIR": str(tmp_path_factory.mktemp("data")),
         }

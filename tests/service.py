@@ -11,20 +11,32 @@ from pathlib import Path
 
 import httpx
 
+from app.vault import Vault
+
 ROOT = Path(__file__).parent.parent
+
+# Of the services that share a named database; VAULT is what they make of it.
+SECRET = "8f2b6c0d91e3a7454e6fd0c1b82a7390c5d1e6f7384920ab1c2d3e4f5a6b7c8d"  # noqa: S105
+VAULT = Vault(bytes.fromhex(SECRET))
+
+
+def environment(settings: dict[str, str]) -> dict[str, str]:
+    """Our own without what it says to Rollcall, and `settings`."""
+    clean = {name: v for name, v in os.environ.items() if not name.startswith("ROLLCALL_")}
+    return {**clean, **settings}
 
 
 class Service:
     """`python -m app serve` on a free port. Settings are environment variables."""
 
     def __init__(self, settings: dict[str, str]) -> None:
+        self.settings = settings
         self.log = Path(tempfile.mkstemp(prefix="rollcall-test-", suffix=".log")[1])
-        clean = {name: v for name, v in os.environ.items() if not name.startswith("ROLLCALL_")}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app", "serve"],
                 cwd=ROOT,
-                env={**clean, "ROLLCALL_PORT": "0", **settings},
+                env=environment({"ROLLCALL_PORT": "0", **settings}),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -8,8 +8,10 @@ from app.api import schemas
 from app.api.body import Ask, body_of, documented
 from app.api.deps import House, Limit, RequestId, cursor_number
 from app.api.fields import CollectionName, Cursor, Name
+from app.api.guard import Admin, Enroller, Eraser, Reader
 from app.store.collections import Census
 from app.usecases import browse
+from app.usecases.audit_index import audit_collection
 from app.usecases.erase import erase_collection
 
 router = APIRouter(prefix="/collections", tags=["collections"])
@@ -28,20 +30,25 @@ class CollectionAsk(Ask):
     summary="Make an empty collection",
 )
 async def post(
+    caller: Enroller,
     ask: Annotated[CollectionAsk, Depends(body_of(CollectionAsk))],
     house: House,
     request_id: RequestId,
 ) -> schemas.CollectionAnswer:
     """POST /enroll makes a collection at its first use too."""
-    return _answer(await browse.make_collection(house, ask.name), request_id)
+    return _answer(await browse.make_collection(house, caller, ask.name), request_id)
 
 
 @router.get("", summary="List the collections")
 async def get_all(
-    house: House, request_id: RequestId, cursor: Annotated[Cursor, Query()] = "", limit: Limit = 100
+    caller: Reader,
+    house: House,
+    request_id: RequestId,
+    cursor: Annotated[Cursor, Query()] = "",
+    limit: Limit = 100,
 ) -> schemas.CollectionPage:
     """By name, in pages."""
-    found = await browse.collection_page(house, cursor, limit + 1)
+    found = await browse.collection_page(house, caller, cursor, limit + 1)
     return schemas.CollectionPage(
         collections=[schemas.Collection.of(one) for one in found[:limit]],
         next_cursor=found[limit - 1].collection.name if len(found) > limit else None,
@@ -50,18 +57,35 @@ async def get_all(
 
 
 @router.get("/{name}", summary="One collection with its counts")
-async def get(name: InPath, house: House, request_id: RequestId) -> schemas.CollectionAnswer:
-    return _answer(await browse.collection(house, name), request_id)
+async def get(
+    caller: Reader, name: InPath, house: House, request_id: RequestId
+) -> schemas.CollectionAnswer:
+    return _answer(await browse.collection(house, caller, name), request_id)
 
 
 @router.delete("/{name}", summary="Erase a collection and everybody in it")
-async def delete(name: InPath, house: House, request_id: RequestId) -> schemas.ErasedAnswer:
+async def delete(
+    caller: Eraser, name: InPath, house: House, request_id: RequestId
+) -> schemas.ErasedAnswer:
     """Persons, faces, templates and snapshots are gone when this answers. There is no undo."""
-    return schemas.ErasedAnswer.of(await erase_collection(house, name), request_id)
+    return schemas.ErasedAnswer.of(await erase_collection(house, caller, name), request_id)
+
+
+@router.get("/{name}/audit", summary="Is the index what PostgreSQL holds?")
+async def audit(
+    caller: Admin, name: InPath, house: House, request_id: RequestId
+) -> schemas.AuditAnswer:
+    """Compares every template of this process's index with PostgreSQL, at one revision.
+
+    It takes some ten seconds for a million templates, and one at a time is made. Nothing is
+    changed or repaired.
+    """
+    return schemas.AuditAnswer.of(await audit_collection(house, caller, name), request_id)
 
 
 @router.get("/{name}/persons", summary="The persons of a collection", tags=["persons"])
 async def get_persons(
+    caller: Reader,
     name: InPath,
     house: House,
     request_id: RequestId,
@@ -75,6 +99,7 @@ async def get_persons(
     """In order of enrolment, in pages."""
     page = await browse.person_page(
         house,
+        caller,
         name,
         after=cursor_number(cursor),
         limit=limit,

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from app.api import schemas
 from app.api.body import Ask, BodyInvalid, body_of, documented, fingerprint
 from app.api.deps import House, RequestId
-from app.api.fields import CollectionName, ImageBytes, JsonObject, Name
+from app.api.fields import CollectionName, Future, ImageBytes, JsonObject, Name
+from app.api.guard import Enroller
 from app.store.idempotency import Reservation
 from app.store.persons import NewPerson
 from app.usecases.enroll import Enrolled, Enrolment, enroll
@@ -27,6 +28,8 @@ class EnrollAsk(Ask):
     name: Name | None = None
     external_id: Name | None = Field(None, description="your own id, unique in the collection")
     metadata: JsonObject | None = Field(None, description="any JSON object")
+    consent: Name | None = Field(None, description="where you keep the person's consent")
+    expires_at: Future | None = Field(None, description="erase the person then")
     face: Literal["only", "largest"] = Field(
         "only", description="only: an image must show exactly one face; largest: take the largest"
     )
@@ -36,10 +39,11 @@ class EnrollAsk(Ask):
 
     @model_validator(mode="after")
     def _either_known_or_new(self) -> "EnrollAsk":
-        if self.person_id and (self.name or self.external_id or self.metadata is not None):
+        told = (self.name, self.external_id, self.metadata, self.consent, self.expires_at)
+        if self.person_id and any(each is not None for each in told):
             raise ValueError(
-                "person_id adds to an enrolled person, so send no name, external_id or metadata "
-                "with it (PATCH /persons/{id} changes those)"
+                "person_id adds to an enrolled person, so send no name, external_id, metadata, "
+                "consent or expires_at with it (PATCH /persons/{id} changes those)"
             )
         return self
 
@@ -52,6 +56,7 @@ class EnrollAsk(Ask):
     summary="Enrol a person from photos",
 )
 async def post(
+    caller: Enroller,
     ask: Annotated[EnrollAsk, Depends(body_of(EnrollAsk))],
     house: House,
     request_id: RequestId,
@@ -71,7 +76,7 @@ async def post(
         collection=ask.collection,
         images=ask.images,
         person_id=ask.person_id,
-        person=NewPerson(ask.name, ask.external_id, ask.metadata),
+        person=NewPerson(ask.name, ask.external_id, ask.metadata, ask.consent, ask.expires_at),
         face=ask.face,
         on_duplicate=ask.on_duplicate,
     )
@@ -80,10 +85,10 @@ async def post(
         return _answer(enrolled, request_id).model_dump(mode="json")
 
     async def work(reservation: Reservation | None) -> Answer:
-        return await enroll(house, wish, shape, reservation)
+        return await enroll(house, caller, wish, shape, reservation)
 
     key = None if idempotency_key is None else Key(idempotency_key, fingerprint(ask))
-    return await once(house, key, work)
+    return await once(house, caller, key, work)
 
 
 def _answer(enrolled: Enrolled, request_id: str) -> schemas.EnrollAnswer:

@@ -4,9 +4,10 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, WithJsonSchema
 
 _MOST_METADATA: Final = 65_536
 _DEEPEST_METADATA: Final = 32
@@ -31,6 +32,12 @@ def _object(value: Any) -> Any:
         return json.loads(value)
     except (json.JSONDecodeError, RecursionError):
         raise ValueError("must be a JSON object") from None
+
+
+def _in_future(moment: datetime) -> datetime:
+    if moment <= datetime.now(UTC):
+        raise ValueError("must be in the future")
+    return moment
 
 
 def _storable(text: str) -> str:
@@ -84,6 +91,8 @@ ImageBytes = Annotated[
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_object), AfterValidator(_storable_object)]
 
 Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
+
+Future = Annotated[AwareDatetime, AfterValidator(_in_future)]
 
 CollectionName = Annotated[
     str,

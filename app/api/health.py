@@ -5,6 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.api import schemas
 from app.api.deps import House
+from app.api.guard import Watcher
 
 router = APIRouter(tags=["service"])
 
@@ -30,5 +31,5 @@ async def readyz(request: Request, response: Response, house: House) -> schemas.
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-async def metrics(request: Request) -> Response:
+async def metrics(_: Watcher, request: Request) -> Response:
     return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)

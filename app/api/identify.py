@@ -9,6 +9,7 @@ from app.api import schemas
 from app.api.body import Ask, body_of, documented
 from app.api.deps import House, RequestId
 from app.api.fields import CollectionName, ImageBytes
+from app.api.guard import Identifier
 from app.usecases.identify import Identified, Match, Probe, ProbedFace, identify
 
 router = APIRouter(tags=["faces"])
@@ -39,7 +40,10 @@ class IdentifyAsk(Ask):
     summary="Who is this, among the people of a collection?",
 )
 async def post(
-    ask: Annotated[IdentifyAsk, Depends(body_of(IdentifyAsk))], house: House, request_id: RequestId
+    caller: Identifier,
+    ask: Annotated[IdentifyAsk, Depends(body_of(IdentifyAsk))],
+    house: House,
+    request_id: RequestId,
 ) -> schemas.IdentifyAnswer:
     """Candidates are the persons at or above the threshold, by their best face, best first.
 
@@ -47,6 +51,7 @@ async def post(
     """
     found = await identify(
         house,
+        caller,
         Probe(
             image=ask.image,
             collection=ask.collection,

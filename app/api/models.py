@@ -4,13 +4,14 @@ from fastapi import APIRouter
 
 from app.api import schemas
 from app.api.deps import House, RequestId
+from app.api.guard import Reader
 from app.vision.faces import Vision
 
 router = APIRouter(tags=["service"])
 
 
 @router.get("/models", summary="The packs at work")
-async def get(house: House, request_id: RequestId) -> schemas.ModelsAnswer:
+async def get(_: Reader, house: House, request_id: RequestId) -> schemas.ModelsAnswer:
     """Packs with the licences of their weights, their calibration, and the providers in use."""
     return schemas.ModelsAnswer(
         models=[_model(vision, vision is house.default) for vision in house.visions.values()],

@@ -3,13 +3,14 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from app.api import schemas
 from app.api.body import Ask, body_of, documented
 from app.api.deps import House, RequestId
-from app.api.fields import JsonObject, Name
+from app.api.fields import Future, JsonObject, Name
+from app.api.guard import Enroller, Eraser, Reader
 from app.types import Person
 from app.usecases import browse
 from app.usecases.erase import erase_face, erase_person
@@ -18,16 +19,20 @@ router = APIRouter(tags=["persons"])
 
 
 class PersonPatch(Ask):
-    """What is sent is set; null clears name and external_id; what is missing stays."""
+    """What is sent is set; null clears all but metadata; what is missing stays."""
 
     name: Name | None = None
     external_id: Name | None = None
     metadata: JsonObject = Field(default_factory=dict, description="replaces the old object")
+    consent: Name | None = None
+    expires_at: Future | None = None
 
 
 @router.get("/persons/{person_id}", summary="One person")
-async def get(person_id: UUID, house: House, request_id: RequestId) -> schemas.PersonAnswer:
-    return _answer(await browse.person(house, person_id), request_id)
+async def get(
+    caller: Reader, person_id: UUID, house: House, request_id: RequestId
+) -> schemas.PersonAnswer:
+    return _answer(await browse.person(house, caller, person_id), request_id)
 
 
 @router.patch(
@@ -36,34 +41,53 @@ async def get(person_id: UUID, house: House, request_id: RequestId) -> schemas.P
     summary="Change name, external_id or metadata",
 )
 async def patch(
+    caller: Enroller,
     person_id: UUID,
     ask: Annotated[PersonPatch, Depends(body_of(PersonPatch))],
     house: House,
     request_id: RequestId,
 ) -> schemas.PersonAnswer:
     values = ask.model_dump(exclude_unset=True)
-    return _answer(await browse.edit_person(house, person_id, values), request_id)
+    return _answer(await browse.edit_person(house, caller, person_id, values), request_id)
 
 
 @router.delete("/persons/{person_id}", summary="Erase a person")
-async def delete(person_id: UUID, house: House, request_id: RequestId) -> schemas.ErasedAnswer:
+async def delete(
+    caller: Eraser, person_id: UUID, house: House, request_id: RequestId
+) -> schemas.ErasedAnswer:
     """Faces, templates and stored answers go with the person. There is no undo."""
-    return schemas.ErasedAnswer.of(await erase_person(house, person_id), request_id)
+    return schemas.ErasedAnswer.of(await erase_person(house, caller, person_id), request_id)
 
 
 @router.get("/persons/{person_id}/faces", summary="The enrolled faces of a person")
-async def get_faces(person_id: UUID, house: House, request_id: RequestId) -> schemas.FacesAnswer:
+async def get_faces(
+    caller: Reader, person_id: UUID, house: House, request_id: RequestId
+) -> schemas.FacesAnswer:
     """In order of enrolment. Boxes and landmarks are pixels of the image that was enrolled."""
-    found = await browse.faces(house, person_id)
+    found = await browse.faces(house, caller, person_id)
     return schemas.FacesAnswer(
         faces=[schemas.KeptFace.kept(face) for face in found], request_id=request_id
     )
 
 
+@router.get(
+    "/faces/{face_id}/crop",
+    summary="The kept picture of an enrolled face",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+)
+async def get_crop(caller: Reader, face_id: UUID, house: House) -> Response:
+    """The aligned crop, 112 × 112 pixels, where `ROLLCALL_KEEP_CROPS` was on at enrolment."""
+    picture = await browse.crop(house, caller, face_id)
+    return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+
 @router.delete("/faces/{face_id}", summary="Erase one enrolled face")
-async def delete_face(face_id: UUID, house: House, request_id: RequestId) -> schemas.ErasedAnswer:
+async def delete_face(
+    caller: Eraser, face_id: UUID, house: House, request_id: RequestId
+) -> schemas.ErasedAnswer:
     """The person stays, also without any face."""
-    return schemas.ErasedAnswer.of(await erase_face(house, face_id), request_id)
+    return schemas.ErasedAnswer.of(await erase_face(house, caller, face_id), request_id)
 
 
 def _answer(person: Person, request_id: str) -> schemas.PersonAnswer:

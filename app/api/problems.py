@@ -11,12 +11,17 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
+from app.api.intake import BodyTimeout, BodyTooLarge
+from app.api.loopback import CrossSite
 from app.errors import (
     BadRequest,
     Conflict,
+    Forbidden,
     ImageRefused,
     NotFound,
     RollcallError,
+    TooMany,
+    Unauthenticated,
     Unavailable,
 )
 from app.store.errors import KeyReused
@@ -27,21 +32,20 @@ log = structlog.get_logger()
 MEDIA_TYPE: Final = "application/problem+json"
 
 
-class BodyTooLarge(BadRequest):
-    """More bytes than any valid request has."""
-
-    code = "body_too_large"
-
-
 STATUS: Final[Mapping[type[RollcallError], int]] = {
     BadRequest: 422,
     ImageRefused: 422,
     ImageTooLarge: 413,
     ImageTypeUnsupported: 415,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    TooMany: 429,
     NotFound: 404,
     Conflict: 409,
     KeyReused: 422,
     BodyTooLarge: 413,
+    BodyTimeout: 408,
+    CrossSite: 403,
     Unavailable: 503,
 }
 
@@ -71,7 +75,7 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
         "description": HTTPStatus(status).phrase,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for status in (400, 404, 409, 413, 415, 422, 500, 503)
+    for status in (400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503)
 }
 """What any operation may answer beside its success; FastAPI merges it into the document."""
 
@@ -105,6 +109,8 @@ def problem(
 def answer(request: Request, error: RollcallError) -> JSONResponse:
     """The answer to an error of ours."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
     return problem(request, status_of(error), error.code, error.detail, error.facts, headers)
 
 

@@ -8,8 +8,12 @@ from uuid import UUID
 from pydantic import BaseModel, PlainSerializer
 
 from app import types
+from app.gallery.checksum import Checksum
+from app.gallery.comparison import Faces
 from app.store.collections import Census
+from app.store.keys import ApiKey
 from app.store.persons import EnrolledFace
+from app.sync.audit import Audit
 from app.usecases.erase import Erased
 from app.usecases.thresholds import Source
 
@@ -100,10 +104,14 @@ class EnrolledImageFace(KeptFace):
 
 
 class Person(BaseModel):
+    """`consent` is your reference to it; after `expires_at` the person is erased."""
+
     id: UUID
     name: str | None
     external_id: str | None
     metadata: Mapping[str, Any]
+    consent: str | None
+    expires_at: datetime | None
     face_count: int
 
     @classmethod
@@ -113,6 +121,8 @@ class Person(BaseModel):
             name=person.name,
             external_id=person.external_id,
             metadata=person.metadata,
+            consent=person.consent,
+            expires_at=person.expires_at,
             face_count=person.face_count,
         )
 
@@ -145,6 +155,18 @@ class EnrollAnswer(BaseModel):
     duplicates: list[Duplicate]
     model: str
     revision: int
+    request_id: str
+
+
+class EmbeddedFace(Face):
+    """`embedding` has length one, in the numbers of the model named beside it."""
+
+    embedding: list[float]
+
+
+class EmbeddingsAnswer(BaseModel):
+    faces: list[EmbeddedFace]
+    model: str
     request_id: str
 
 
@@ -278,6 +300,62 @@ class ErasedAnswer(BaseModel):
         )
 
 
+class Side(BaseModel):
+    """How many templates, and a checksum of them that no order changes."""
+
+    templates: int
+    checksum: str
+
+    @classmethod
+    def of(cls, checksum: Checksum) -> "Side":
+        return cls(templates=checksum.count, checksum=checksum.hex())
+
+
+class NamedFaces(BaseModel):
+    """How many faces, and the first hundred of them by name."""
+
+    count: int
+    face_ids: list[UUID]
+
+    @classmethod
+    def of(cls, faces: Faces) -> "NamedFaces":
+        return cls(count=faces.count, face_ids=list(faces.ids))
+
+
+class AuditAnswer(BaseModel):
+    """`missing` faces are not in the index, `extra` ones are in it alone, `different` ones are in
+    both, but of another person or with another vector."""
+
+    collection: str
+    model: str | None
+    revision: int
+    digest: str
+    equal: bool
+    index: Side
+    database: Side
+    missing: NamedFaces
+    extra: NamedFaces
+    different: NamedFaces
+    request_id: str
+
+    @classmethod
+    def of(cls, audit: Audit, request_id: str) -> "AuditAnswer":
+        collection, found = audit.collection, audit.differences
+        return cls(
+            collection=collection.name,
+            model=collection.model,
+            revision=collection.position.revision,
+            digest=collection.position.digest.hex(),
+            equal=audit.equal,
+            index=Side.of(audit.index),
+            database=Side.of(audit.database),
+            missing=NamedFaces.of(found.missing),
+            extra=NamedFaces.of(found.extra),
+            different=NamedFaces.of(found.different),
+            request_id=request_id,
+        )
+
+
 class FmrRow(BaseModel):
     fmr: float
     threshold: float
@@ -313,6 +391,70 @@ class Model(BaseModel):
 
 class ModelsAnswer(BaseModel):
     models: list[Model]
+    request_id: str
+
+
+class Key(BaseModel):
+    """An API key, without its text. `collections` null means all, a limit null means none."""
+
+    id: str
+    name: str
+    scopes: list[types.Scope]
+    collections: list[str] | None
+    requests_a_minute: int | None
+    concurrency: int | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+    @classmethod
+    def fields_of(cls, key: ApiKey) -> Any:
+        return {
+            "id": key.id,
+            "name": key.name,
+            "scopes": sorted(key.scopes),
+            "collections": None if key.collections is None else sorted(key.collections),
+            "requests_a_minute": key.requests_a_minute,
+            "concurrency": key.concurrency,
+            "created_at": key.created_at,
+            "expires_at": key.expires_at,
+            "revoked_at": key.revoked_at,
+            "last_used_at": key.last_used_at,
+        }
+
+
+class KeyAnswer(Key):
+    request_id: str
+
+
+class NewKeyAnswer(KeyAnswer):
+    """`secret` is what callers send. It is shown this once and kept nowhere."""
+
+    secret: str
+
+
+class KeyPage(BaseModel):
+    """Send `next_cursor` as `cursor` for the next page; null at the end."""
+
+    keys: list[Key]
+    next_cursor: str | None
+    request_id: str
+
+
+class AuditRecord(BaseModel):
+    """`digest` is chained over this record and all before it."""
+
+    sequence: int
+    digest: str
+    record: Mapping[str, Any]
+
+
+class AuditPage(BaseModel):
+    """Send `next_cursor` as `cursor` for the next page; null at the end."""
+
+    records: list[AuditRecord]
+    next_cursor: str | None
     request_id: str
 
 

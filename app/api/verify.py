@@ -10,6 +10,7 @@ from app.api import schemas
 from app.api.body import Ask, body_of, documented
 from app.api.deps import House, RequestId
 from app.api.fields import CollectionName, ImageBytes
+from app.api.guard import Verifier
 from app.usecases.verify import Aim, verify_images, verify_person
 
 router = APIRouter(tags=["faces"])
@@ -46,14 +47,17 @@ class VerifyAsk(Ask):
     summary="Is this the same person?",
 )
 async def post(
-    ask: Annotated[VerifyAsk, Depends(body_of(VerifyAsk))], house: House, request_id: RequestId
+    caller: Verifier,
+    ask: Annotated[VerifyAsk, Depends(body_of(VerifyAsk))],
+    house: House,
+    request_id: RequestId,
 ) -> schemas.VerifyAnswer:
     """Compares the largest face of two images, or of one image with all faces of a person."""
     aim = Aim(ask.threshold, ask.target_fmr)
     if ask.source is not None and ask.target is not None:
-        found = await verify_images(house, ask.source, ask.target, aim)
+        found = await verify_images(house, caller, ask.source, ask.target, aim)
     elif ask.image is not None and ask.person_id is not None:
-        found = await verify_person(house, ask.image, ask.collection, ask.person_id, aim)
+        found = await verify_person(house, caller, ask.image, ask.collection, ask.person_id, aim)
     else:
         raise AssertionError("the model allows nothing else")
     return schemas.VerifyAnswer(

@@ -1,21 +1,24 @@
 """A file copy of one collection's index: a cache that is believed only if every bit is right.
 
-Layout: magic, the length of the header (uint32, little-endian), the header (JSON), its proof; then
-of each chunk the face ids, person ids and vectors (little-endian float32), and its proof. A proof
-is the SHA-256 of everything before it but the other proofs, so no part can be lost, changed or
-swapped, or come from another file, and nothing is believed before it is proved.
+Layout: magic, the length of the header (uint32, little-endian), the header (JSON), its seal; then
+each chunk, sealed: the face ids, person ids and vectors (little-endian float32) of some rows.
+
+All of it is sealed (AES-256-GCM) under a key of this file alone, which comes from the collection's
+key and a random salt in the header. A chunk is bound to the header, to its number and to whether
+it is the last, so no part can be lost, changed or swapped, or come from another file. Nothing is
+believed before it is opened, and no template is ever on disk in plain.
 """
 
 import contextlib
 import glob
-import hashlib
 import json
 import os
 import secrets
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -26,15 +29,17 @@ from numpy.typing import NDArray
 from app.failpoints import hit
 from app.gallery.index import BLOCK_ROWS, Gallery, State
 from app.types import Position, Rows
+from app.vault import TAG_BYTES, DataKey, FileCipher, Unreadable
 
-MAGIC = b"ROLLCALL SNAPSHOT 1\n"
+MAGIC = b"ROLLCALL SNAPSHOT 2\n"
 HEADER_LIMIT = 1 << 20
+SALT_BYTES = 32
 PARTIAL_AGE = 3600.0
 """Seconds after which an unfinished file is one that a killed process left behind."""
 
 
 class SnapshotUnusable(Exception):
-    """The file is not there, not a snapshot, of another format, cut, or changed."""
+    """The file is not there, not a snapshot, of another format or key, cut, or changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Snapshot:
     model: str
     position: Position
     gallery: Gallery
+    key_version: int
 
 
 def remove_snapshot(path: Path) -> None:
@@ -54,7 +60,17 @@ def remove_snapshot(path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_snapshot(path: Path, state: State, *, collection: str, model: str) -> None:
+def remove_old_formats(folder: Path) -> None:
+    """Remove snapshots and unfinished ones of earlier formats, which held templates in plain."""
+    for path in [*folder.glob("*.snapshot"), *folder.glob(".*.partial-*")]:
+        with contextlib.suppress(FileNotFoundError):
+            with path.open("rb") as file:
+                begin = file.read(len(MAGIC))
+            if not MAGIC.startswith(begin):  # an empty one has a writer at work
+                path.unlink()
+
+
+def write_snapshot(path: Path, state: State, key: DataKey, *, collection: str, model: str) -> None:
     """Replace `path` by a snapshot of `state`, whole or not at all, readable by the owner only.
 
     Raises OSError. What killed writers left beside it an hour ago is removed, since templates
@@ -65,7 +81,7 @@ def write_snapshot(path: Path, state: State, *, collection: str, model: str) -> 
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
-            _write(file, state, collection, model)
+            _write(file, state, key, collection, model)
             os.fsync(file.fileno())
         hit("snapshot.before_rename")
         partial.replace(path)
@@ -80,50 +96,77 @@ def write_snapshot(path: Path, state: State, *, collection: str, model: str) -> 
         os.close(folder)
 
 
-def read_snapshot(path: Path, *, block_rows: int = BLOCK_ROWS) -> Snapshot:
-    """The snapshot in `path`, checked to the last bit. Raises SnapshotUnusable."""
+def read_snapshot(
+    path: Path, keys: Mapping[int, DataKey], *, block_rows: int = BLOCK_ROWS
+) -> Snapshot:
+    """The snapshot in `path`, checked to the last bit; `keys` are the collection's, by version.
+
+    Raises SnapshotUnusable.
+    """
     try:
         with path.open("rb", buffering=0) as file:
             source = _Source(file)
-            header = _read_header(source)
+            opened = _read_header(source, keys)
+            header = opened.fields
             position = Position(header["revision"], bytes.fromhex(header["digest"]))
             gallery = Gallery.load(
                 header["dimension"],
                 position,
-                _read_chunks(source, header["dimension"], header["chunks"]),
+                _read_chunks(source, opened),
                 block_rows=block_rows,
             )
-            return Snapshot(header["collection"], header["model"], position, gallery)
-    except (OSError, ValueError, KeyError, TypeError, MemoryError) as error:
+            return Snapshot(
+                header["collection"], header["model"], position, gallery, header["key_version"]
+            )
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        MemoryError,
+        RecursionError,
+        Unreadable,
+    ) as error:
         raise SnapshotUnusable(f"{path.name} cannot be used: {error}") from error
 
 
-def _write(file: FileIO, state: State, collection: str, model: str) -> None:
-    header = json.dumps(
+def _write(file: FileIO, state: State, key: DataKey, collection: str, model: str) -> None:
+    salt = secrets.token_bytes(SALT_BYTES)
+    chunks = [view.size for view in state.views if view.size]
+    fields = json.dumps(
         {
             "collection": collection,
             "model": model,
             "dimension": state.dimension,
             "revision": state.position.revision,
             "digest": state.position.digest.hex(),
-            "chunks": [view.size for view in state.views if view.size],
+            "chunks": chunks,
+            "key_version": key.version,
+            "salt": salt.hex(),
         }
     ).encode()
-    if len(header) > HEADER_LIMIT:
+    if len(fields) > HEADER_LIMIT:
         raise OSError("the header of the snapshot would be too long")
-    proof = hashlib.sha256()
-
-    def put(*parts: memoryview) -> None:
-        for part in parts:
-            proof.update(part)
-            _write_all(file, part)
-        _write_all(file, memoryview(proof.digest()))
-
-    put(memoryview(MAGIC + struct.pack("<I", len(header)) + header))
+    cipher = key.file_cipher(salt)
+    header = MAGIC + struct.pack("<I", len(fields)) + fields
+    _write_all(file, memoryview(header + cipher.seal(0, b"", header)))
+    about = sha256(header).digest()
     hit("snapshot.half_written")
-    for rows in state.rows():
-        vectors = rows.vectors.astype("<f4", copy=False)
-        put(_bytes_of(rows.faces), _bytes_of(rows.persons), _bytes_of(vectors))
+    for number, rows in enumerate(state.rows(), 1):
+        plain = b"".join(
+            (
+                _bytes_of(rows.faces),
+                _bytes_of(rows.persons),
+                _bytes_of(rows.vectors.astype("<f4", copy=False)),
+            )
+        )
+        bound = _bound(about, number, last=number == len(chunks))
+        _write_all(file, memoryview(cipher.seal(number, plain, bound)))
+
+
+def _bound(header: bytes, number: int, *, last: bool) -> bytes:
+    """What a chunk is bound to; `header` is the hash of the whole header."""
+    return header + struct.pack("<Q?", number, last)
 
 
 def _write_all(file: FileIO, body: memoryview) -> None:
@@ -136,63 +179,69 @@ def _bytes_of(array: NDArray[Any]) -> memoryview:
 
 
 class _Source:
-    """A file read from its beginning, with the hash of what was read."""
+    """A file read from its beginning."""
 
     def __init__(self, file: FileIO) -> None:
         self._file = file
-        self._proof = hashlib.sha256()
 
-    def fill(self, into: memoryview) -> None:
-        """Read as many bytes as fit. Raises ValueError if the file ends before."""
-        left = into
-        while left:
-            count = self._file.readinto(left)
-            if not count:
-                raise ValueError("the file is cut off")
-            left = left[count:]
-        self._proof.update(into)
-
-    def take(self, count: int) -> bytes:
+    def take(self, count: int) -> bytearray:
+        """The next bytes. Raises ValueError if the file ends before."""
         body = bytearray(count)
-        self.fill(memoryview(body))
-        return bytes(body)
-
-    def prove(self) -> None:
-        """Read a proof. Raises ValueError if it is not that of what was read."""
-        expected = self._proof.digest()
-        if self._file.read(len(expected)) != expected:
-            raise ValueError("the file is cut off or damaged")
+        left = memoryview(body)
+        while left:
+            got = self._file.readinto(left)
+            if not got:
+                raise ValueError("the file is cut off")
+            left = left[got:]
+        return body
 
     def end(self) -> None:
         if self._file.read(1):
             raise ValueError("something follows the end of the file")
 
 
-def _read_header(source: _Source) -> dict[str, Any]:
-    """The header, proved; raises ValueError."""
-    if source.take(len(MAGIC)) != MAGIC:
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """A header that was opened: its fields, the key of the file, and the hash of all of it."""
+
+    fields: dict[str, Any]
+    cipher: FileCipher
+    about: bytes
+
+
+def _read_header(source: _Source, keys: Mapping[int, DataKey]) -> _Header:
+    """Raises ValueError and Unreadable. What names the key is read before it can be believed."""
+    begin = source.take(len(MAGIC))
+    if begin != MAGIC:
         raise ValueError("it is no snapshot of this format")
-    (length,) = struct.unpack("<I", source.take(4))
-    if length > HEADER_LIMIT:
+    length = source.take(4)
+    (size,) = struct.unpack("<I", length)
+    if size > HEADER_LIMIT:
         raise ValueError("its header is damaged")
-    body = source.take(length)
-    source.prove()
-    header: dict[str, Any] = json.loads(body)
-    return header
+    body = source.take(size)
+    fields: dict[str, Any] = json.loads(body)
+    key = keys.get(fields["key_version"])
+    if key is None:
+        raise ValueError("its key is not there any more")
+    header = bytes(begin + length + body)
+    cipher = key.file_cipher(bytes.fromhex(fields["salt"]))
+    cipher.open(0, source.take(TAG_BYTES), header)
+    return _Header(fields, cipher, sha256(header).digest())
 
 
-def _read_chunks(source: _Source, dimension: int, sizes: list[int]) -> Iterator[Rows]:
-    """One chunk at a time, each proved before it is handed over; raises ValueError."""
-    for size in sizes:
-        rows = Rows(
-            faces=np.empty((size, 16), dtype=np.uint8),
-            persons=np.empty((size, 16), dtype=np.uint8),
-            vectors=np.empty((size, dimension), dtype="<f4"),
+def _read_chunks(source: _Source, header: _Header) -> Iterator[Rows]:
+    """One chunk at a time, each opened before it is handed over; raises ValueError, Unreadable."""
+    sizes, dimension = header.fields["chunks"], header.fields["dimension"]
+    for number, size in enumerate(sizes, 1):
+        sealed = source.take(size * (32 + 4 * dimension) + TAG_BYTES)
+        bound = _bound(header.about, number, last=number == len(sizes))
+        plain = header.cipher.open(number, sealed, bound)
+        del sealed
+        yield Rows(
+            faces=np.frombuffer(plain, np.uint8, 16 * size).reshape(-1, 16),
+            persons=np.frombuffer(plain, np.uint8, 16 * size, 16 * size).reshape(-1, 16),
+            vectors=np.frombuffer(plain, "<f4", size * dimension, 32 * size).reshape(-1, dimension),
         )
-        for part in (rows.faces, rows.persons, rows.vectors):
-            source.fill(_bytes_of(part))
-        source.prove()
-        yield rows
     source.end()
 
 

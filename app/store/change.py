@@ -9,10 +9,11 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.failpoints import hit
-from app.store import collections, durability, persons, tables
+from app.store import audit, collections, crops, durability, persons, tables
+from app.store.audit import Record
 from app.store.collections import Collection
 from app.store.database import CHANNEL, Database
-from app.store.errors import EnrolledFaceNotFound, ModelChanged
+from app.store.errors import ModelChanged
 from app.store.persons import NewPerson
 from app.types import Face, Floats, Position
 
@@ -37,11 +38,15 @@ def chain(
 
 
 class Change:
-    """What one transaction does to one collection. Made by `changing`, written at its end."""
+    """What one transaction does to one collection. Made by `changing`, written at its end.
+
+    `record` tells who did it, and is written with it.
+    """
 
     def __init__(self, connection: AsyncConnection, collection: Collection) -> None:
         self.connection = connection
         self.collection = collection
+        self.record: Record | None = None
         self._added: list[tuple[UUID, UUID, bytes]] = []
         self._removed: list[UUID] = []
 
@@ -92,6 +97,10 @@ class Change:
         ]
         return ids
 
+    async def keep_crops(self, face_ids: Sequence[UUID], pictures: Sequence[bytes]) -> None:
+        """Keep the crops (PNG) of faces that this change enrols. Raises TemplateUnreadable."""
+        await crops.keep(self.connection, self.collection.id, face_ids, pictures)
+
     async def remove_person(self, person_id: UUID) -> int:
         """Erase a person with everything that hangs on it; how many faces went."""
         faces = tables.faces.c
@@ -117,7 +126,7 @@ class Change:
             )
         )
         if not gone.rowcount:
-            raise face_missing(face_id)
+            raise persons.face_missing(face_id)
         self._removed.append(face_id)
 
     async def write(self) -> None:
@@ -140,6 +149,8 @@ class Change:
             .values(revision=position.revision, digest=position.digest)
         )
         await notify(self.connection, self.collection.id)
+        if self.record is not None:
+            await audit.append(self.connection, [(self.record.id, self.record.text())])
 
 
 @asynccontextmanager
@@ -178,26 +189,30 @@ def lock_or_make(name: str) -> Lock:
     return lock
 
 
-async def lock_of_person(connection: AsyncConnection, person_id: UUID) -> Collection:
-    """Lock the collection of a person. Raises PersonNotFound."""
-    collection_id = await persons.collection_of(connection, person_id)
-    collection = await collections.lock_by_id(connection, collection_id)
-    if collection is None:
-        raise persons.missing(person_id)
-    return collection
+def lock_of_person(person_id: UUID) -> Lock:
+    """Lock the collection of a person. The lock raises PersonNotFound."""
+
+    async def lock(connection: AsyncConnection) -> Collection:
+        collection_id = await persons.collection_of(connection, person_id)
+        collection = await collections.lock_by_id(connection, collection_id)
+        if collection is None:
+            raise persons.missing(person_id)
+        return collection
+
+    return lock
 
 
-async def lock_of_face(connection: AsyncConnection, face_id: UUID) -> Collection:
-    """Lock the collection of an enrolled face. Raises EnrolledFaceNotFound."""
-    faces = tables.faces.c
-    found = (
-        await connection.execute(select(faces.collection_id).where(faces.id == face_id))
-    ).scalar_one_or_none()
-    collection = None if found is None else await collections.lock_by_id(connection, found)
-    if collection is None:
-        raise face_missing(face_id)
-    return collection
+def lock_of_face(face_id: UUID) -> Lock:
+    """Lock the collection of an enrolled face. The lock raises EnrolledFaceNotFound."""
 
+    async def lock(connection: AsyncConnection) -> Collection:
+        faces = tables.faces.c
+        found = (
+            await connection.execute(select(faces.collection_id).where(faces.id == face_id))
+        ).scalar_one_or_none()
+        collection = None if found is None else await collections.lock_by_id(connection, found)
+        if collection is None:
+            raise persons.face_missing(face_id)
+        return collection
 
-def face_missing(face_id: UUID) -> EnrolledFaceNotFound:
-    return EnrolledFaceNotFound(f"There is no enrolled face {face_id}.", face_id=str(face_id))
+    return lock

@@ -1,5 +1,6 @@
 """Collections as rows: made, listed, read and dropped, inside a transaction of the caller."""
 
+from collections.abc import Collection as Some
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,11 +121,21 @@ async def heads(connection: AsyncConnection) -> Sequence[Collection]:
 
 
 async def census(
-    connection: AsyncConnection, *, name: str | None = None, after: str = "", limit: int = 1
+    connection: AsyncConnection,
+    *,
+    name: str | None = None,
+    after: str = "",
+    limit: int = 1,
+    among: Some[str] | None = None,
 ) -> Sequence[Census]:
-    """Collections with their counts, by name: the one of that name, or a page after `after`."""
+    """Collections with their counts, by name: the one of that name, or a page after `after`.
+
+    `among` leaves out every other name.
+    """
     page = select(tables.collections).order_by(_c.name).limit(limit)
     page = page.where(_c.name == name) if name is not None else page.where(_c.name > after)
+    if among is not None:
+        page = page.where(_c.name.in_(among))
     rows = (await connection.execute(page)).all()
     persons = await _counts(connection, rows, tables.persons.c.collection_id)
     faces = await _counts(connection, rows, tables.faces.c.collection_id)

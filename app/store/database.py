@@ -15,6 +15,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
+from app.store.vaultkeys import KEYCHAIN, Keychain
+from app.vault import Vault
 
 CHANNEL: Final = "rollcall_changes"
 
@@ -67,11 +69,15 @@ class Database:
 
     `url` is a libpq URL, postgresql://user:password@host/name; `patience` the seconds that a
     single statement may take, None for any. Parameters never reach a log: the engine hides them,
-    since they hold names and templates.
+    since they hold names and templates. Its connections carry the keys of `vault`; without one
+    no template can be read or written.
     """
 
-    def __init__(self, url: str, *, pool: int, patience: float | None = None) -> None:
+    def __init__(
+        self, url: str, *, pool: int, vault: Vault | None = None, patience: float | None = None
+    ) -> None:
         self.url = url
+        self.vault = vault
         self.engine: AsyncEngine = create_async_engine(
             make_url(url).set(drivername="postgresql+rollcall"),
             pool_size=pool,
@@ -80,6 +86,7 @@ class Database:
             # A server that was restarted costs nobody an error, only a roundtrip more for all.
             pool_pre_ping=True,
             hide_parameters=True,
+            execution_options={KEYCHAIN: Keychain(vault)} if vault is not None else {},
             connect_args={
                 "timeout": 2.0,
                 "command_timeout": patience,

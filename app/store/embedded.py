@@ -103,6 +103,10 @@ class EmbeddedPostgres:
         await self._ensure_database()
         return self.url
 
+    async def running_url(self) -> str | None:
+        """The database's URL where a server with our data answers, None where none does."""
+        return self._url(DATABASE) if await self._answers() else None
+
     async def stop(self) -> None:
         """Stop the server; sessions are ended, what is committed is safe.
 
@@ -216,6 +220,8 @@ class EmbeddedPostgres:
                 # Details and statements of errors hold names and ids.
                 ("log_error_verbosity", "terse"),
                 ("log_min_error_statement", "panic"),
+                # Old segments hold what was erased; recycled, they would lie about for long.
+                ("wal_recycle", "off"),
             )
         )
         self._control("-w", "-t", str(_START_SECONDS), "-l", str(self._log), "-o", options, "start")

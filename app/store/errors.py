@@ -14,6 +14,13 @@ class DatabaseRefuses(DatabaseUnavailable):
     """PostgreSQL answers, but not to us: wrong role, password or database name."""
 
 
+class TemplateUnreadable(Unavailable):
+    """A sealed template, crop or key does not open. Nothing is answered in its place."""
+
+    code = "template_unreadable"
+    retry_after = 60
+
+
 class CollectionNotFound(NotFound):
     code = "collection_not_found"
 
@@ -24,6 +31,12 @@ class PersonNotFound(NotFound):
 
 class EnrolledFaceNotFound(NotFound):
     code = "enrolled_face_not_found"
+
+
+class CropNotKept(NotFound):
+    """The face is enrolled, but its crop was not kept."""
+
+    code = "crop_not_kept"
 
 
 class CollectionExists(Conflict):
@@ -51,3 +64,9 @@ class KeyInFlight(Conflict):
 
     code = "idempotency_key_in_flight"
     retry_after = 1
+
+
+class KeyNotFound(NotFound):
+    """No API key of that id is in use."""
+
+    code = "key_not_found"

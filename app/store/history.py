@@ -1,5 +1,6 @@
 """What a follower reads: where histories end, what came since, and whole collections."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store import collections, tables
+from app.store import collections, tables, vaultkeys
 from app.store.collections import Collection
+from app.store.sealing import TemplateSeals
 from app.types import Position, Rows
 
 # A follower further behind loads afresh: cheaper than so many single changes.
@@ -53,6 +55,8 @@ async def since(
 
     Must run in one REPEATABLE READ transaction. A template that was added and removed again in
     the meantime is in neither list: what is erased is not shown to anyone.
+
+    Raises TemplateUnreadable.
     """
     now = await collections.find_by_id(connection, collection_id)
     if now is None:
@@ -72,6 +76,7 @@ async def since(
     if len(log) != behind or log[0].parent != position.digest:
         return Since(now, None)
     rows = await _templates(connection, now.model, [face for entry in log for face in entry.added])
+    seals = await _seals(connection, now)
     changes = []
     erased: set[UUID] = set()  # added in this stretch, and no longer there at its end
     for entry in log:
@@ -82,7 +87,7 @@ async def since(
             LoggedChange(
                 entry.parent,
                 Position(entry.revision, entry.digest),
-                pack([rows[face] for face in entry.added if face in rows], dimension),
+                seals.rows([rows[face] for face in entry.added if face in rows], dimension),
                 np.frombuffer(b"".join(removed), np.uint8).reshape(-1, 16),
             )
         )
@@ -114,11 +119,15 @@ async def dimension_of(connection: AsyncConnection, collection: Collection) -> i
 async def load(
     connection: AsyncConnection, collection: Collection, dimension: int
 ) -> AsyncIterator[Rows]:
-    """All templates of a collection by its model, in chunks, through the driver's own cursor."""
+    """All templates of a collection by its model, in chunks, through the driver's own cursor.
+
+    Must run in one REPEATABLE READ transaction. Raises TemplateUnreadable.
+    """
+    seals = await _seals(connection, collection)
     raw = await connection.get_raw_connection()
     driver = cast("asyncpg.Connection[asyncpg.Record]", raw.driver_connection)
     cursor = driver.cursor(
-        "SELECT uuid_send(face_id), uuid_send(person_id), vector FROM templates "
+        "SELECT uuid_send(face_id), uuid_send(person_id), vector, key_version FROM templates "
         "WHERE collection_id = $1 AND model = $2",
         collection.id,
         collection.model,
@@ -128,10 +137,10 @@ async def load(
     async for row in cursor:
         chunk.append(row)
         if len(chunk) == CHUNK:
-            yield pack(chunk, dimension)
+            yield await asyncio.to_thread(seals.rows, chunk, dimension)
             chunk = []
     if chunk:
-        yield pack(chunk, dimension)
+        yield await asyncio.to_thread(seals.rows, chunk, dimension)
 
 
 async def trim(connection: AsyncConnection, kept: int) -> int:
@@ -147,22 +156,17 @@ async def trim(connection: AsyncConnection, kept: int) -> int:
 
 async def _templates(
     connection: AsyncConnection, model: str | None, faces: Sequence[UUID]
-) -> dict[UUID, tuple[bytes, bytes, bytes]]:
+) -> dict[UUID, Sequence[Any]]:
     rows = await connection.execute(
         text(
-            "SELECT face_id, uuid_send(face_id), uuid_send(person_id), vector FROM templates "
-            "WHERE model = :model AND face_id = ANY(:faces)"
+            "SELECT face_id, uuid_send(face_id), uuid_send(person_id), vector, key_version "
+            "FROM templates WHERE model = :model AND face_id = ANY(:faces)"
         ),
         {"model": model, "faces": list(faces)},
     )
-    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+    return {row[0]: row[1:] for row in rows}
 
 
-def pack(rows: Sequence[Sequence[bytes]], dimension: int) -> Rows:
-    """Rows of (face id, person id, vector) as arrays, of `dimension` also where there are none."""
-    ids = [
-        np.frombuffer(b"".join(row[column] for row in rows), np.uint8).reshape(-1, 16)
-        for column in (0, 1)
-    ]
-    vectors = np.frombuffer(b"".join(row[2] for row in rows), "<f4")
-    return Rows(ids[0], ids[1], vectors.reshape(-1, dimension))
+async def _seals(connection: AsyncConnection, collection: Collection) -> TemplateSeals:
+    keys = await vaultkeys.keys_of(connection, collection.id)
+    return TemplateSeals(collection.id, collection.model or "", keys)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,8 +11,9 @@ from sqlalchemy import Row, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store import tables
-from app.store.errors import ExternalIdTaken, PersonNotFound
+from app.store import tables, vaultkeys
+from app.store.errors import EnrolledFaceNotFound, ExternalIdTaken, PersonNotFound
+from app.store.sealing import TemplateSeals
 from app.types import Box, Detection, Face, Floats, Person, Quality
 
 _p = tables.persons.c
@@ -26,6 +28,8 @@ class NewPerson:
     name: str | None = None
     external_id: str | None = None
     metadata: Mapping[str, Any] | None = None
+    consent: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,22 @@ async def get(connection: AsyncConnection, person_id: UUID) -> Person:
 
 
 async def many(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Person]:
-    """Those of `ids` that are (still) enrolled."""
-    rows = await connection.execute(_whole().where(_p.id.in_(ids)))
+    """Those of `ids` that are enrolled still, and not past their time."""
+    kept = _p.expires_at.is_(None) | (_p.expires_at > func.now())
+    rows = await connection.execute(_whole().where(_p.id.in_(ids), kept))
     return {row.id: _read(row) for row in rows}
+
+
+async def expired(connection: AsyncConnection, limit: int) -> Sequence[UUID]:
+    """Persons past their time, longest first."""
+    query = select(_p.id).where(_p.expires_at <= func.now()).order_by(_p.expires_at).limit(limit)
+    return (await connection.execute(query)).scalars().all()
+
+
+async def is_expired(connection: AsyncConnection, person_id: UUID) -> bool:
+    """Whether a person is past their time; the row stays locked, so that it remains true."""
+    query = select(_p.id).where(_p.id == person_id, _p.expires_at <= func.now()).with_for_update()
+    return (await connection.execute(query)).scalar_one_or_none() is not None
 
 
 async def page(
@@ -99,6 +116,8 @@ async def add(connection: AsyncConnection, collection_id: UUID, person: NewPerso
             name=person.name,
             external_id=person.external_id,
             metadata=dict(person.metadata or {}),
+            consent=person.consent,
+            expires_at=person.expires_at,
         )
     )
     return person_id
@@ -137,8 +156,13 @@ async def add_faces(
     faces: Sequence[Face],
     embeddings: Floats,
 ) -> list[UUID]:
-    """Faces with their templates; `embeddings` is float32[len(faces), D]."""
+    """Faces with their templates, sealed; `embeddings` is float32[len(faces), D].
+
+    The collection's row must be locked. Raises TemplateUnreadable when its key does not open.
+    """
     ids = [uuid4() for _ in faces]
+    key = await vaultkeys.for_writing(connection, collection_id)
+    seals = TemplateSeals(collection_id, model, {key.version: key})
     owner = {"collection_id": collection_id, "person_id": person_id}
     await connection.execute(
         insert(tables.faces),
@@ -157,7 +181,13 @@ async def add_faces(
     await connection.execute(
         insert(tables.templates),
         [
-            {**owner, "face_id": face_id, "model": model, "vector": to_bytes(embedding)}
+            {
+                **owner,
+                "face_id": face_id,
+                "model": model,
+                "key_version": key.version,
+                "vector": seals.seal(key.version, face_id.bytes, to_bytes(embedding)),
+            }
             for face_id, embedding in zip(ids, embeddings, strict=True)
         ],
     )
@@ -185,25 +215,48 @@ async def faces_of(connection: AsyncConnection, person_id: UUID) -> list[Enrolle
 async def templates_of(
     connection: AsyncConnection, person_id: UUID, model: str
 ) -> tuple[list[UUID], Floats]:
-    """Face ids and their templates float32[N, D] by one model, in order of enrolment."""
+    """Face ids and their templates float32[N, D] by one model, in order of enrolment.
+
+    Raises TemplateUnreadable.
+    """
+    # One statement for templates and keys: a rotation may end between two.
     query = (
-        select(_t.face_id, _t.vector)
+        select(_t.face_id, _t.vector, _t.key_version, tables.vault_keys)
         .join(tables.faces, _f.id == _t.face_id)
+        .outerjoin(
+            tables.vault_keys,
+            (tables.vault_keys.c.collection_id == _t.collection_id)
+            & (tables.vault_keys.c.version == _t.key_version),
+        )
+        .join(
+            tables.collection_models,
+            (tables.collection_models.c.collection_id == _t.collection_id)
+            & (tables.collection_models.c.model == _t.model),
+        )
+        .add_columns(_t.collection_id.label("home"), tables.collection_models.c.dimension)
         .where(_t.person_id == person_id, _t.model == model)
         .order_by(_f.sequence)
     )
     rows = (await connection.execute(query)).all()
-    vectors = [np.frombuffer(row.vector, "<f4") for row in rows]
-    return [row.face_id for row in rows], np.stack(vectors) if vectors else np.empty((0, 0), "f4")
+    if not rows:
+        return [], np.empty((0, 0), "f4")
+    keys = {row.version: vaultkeys.opened(connection, row) for row in rows if row.wrapped}
+    seals = TemplateSeals(rows[0].home, model, keys)
+    stored = [(row.face_id.bytes, person_id.bytes, row.vector, row.key_version) for row in rows]
+    return [row.face_id for row in rows], seals.rows(stored, rows[0].dimension).vectors
 
 
 def to_bytes(embedding: Floats) -> bytes:
-    """A template as it is stored: float32[D], little-endian."""
+    """A template as it is sealed, and as the chain of changes has it: little-endian float32[D]."""
     return embedding.astype("<f4", copy=False).tobytes()
 
 
 def missing(person_id: UUID) -> PersonNotFound:
     return PersonNotFound(f"There is no person {person_id}.", person_id=str(person_id))
+
+
+def face_missing(face_id: UUID) -> EnrolledFaceNotFound:
+    return EnrolledFaceNotFound(f"There is no enrolled face {face_id}.", face_id=str(face_id))
 
 
 def _taken(holder: UUID | None) -> ExternalIdTaken:
@@ -224,4 +277,13 @@ def _whole() -> Select[Any]:
 
 
 def _read(row: Row[Any]) -> Person:
-    return Person(row.id, row.collection, row.name, row.external_id, row.metadata, row.face_count)
+    return Person(
+        id=row.id,
+        collection=row.collection,
+        name=row.name,
+        external_id=row.external_id,
+        metadata=row.metadata,
+        consent=row.consent,
+        expires_at=row.expires_at,
+        face_count=row.face_count,
+    )

@@ -53,6 +53,34 @@ collections = Table(
     _now("created_at"),
 )
 
+# Data keys, wrapped by a root secret that is never in the database. A collection has one for each
+# version of its key; those of the whole installation have a purpose and no collection.
+vault_keys = Table(
+    "vault_keys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("purpose", Text, nullable=False),
+    Column("collection_id", Uuid, ForeignKey(collections.c.id, ondelete="CASCADE")),
+    Column("version", Integer, nullable=False),
+    Column("secret_id", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    _now("created_at"),
+    UniqueConstraint("collection_id", "version"),
+    Index(None, "purpose", unique=True, postgresql_where=text("collection_id IS NULL")),
+)
+
+
+def _sealed_by_key_version() -> ForeignKeyConstraint:
+    """A key that something is sealed with cannot go. Looked at when the transaction commits, so
+    that a collection may go with both."""
+    return ForeignKeyConstraint(
+        ["collection_id", "key_version"],
+        ["vault_keys.collection_id", "vault_keys.version"],
+        deferrable=True,
+        initially="DEFERRED",
+    )
+
+
 # The models whose templates a collection may hold. Today one; while a collection moves to
 # another model it is two, and templates of any third are refused by the foreign key.
 collection_models = Table(
@@ -75,11 +103,15 @@ persons = Table(
     Column("name", Text),
     Column("external_id", Text),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    # Where the caller keeps the person's consent, and until when the person may be kept.
+    Column("consent", Text),
+    Column("expires_at", DateTime(timezone=True)),
     _now("created_at"),
     _now("updated_at"),
     UniqueConstraint("collection_id", "external_id"),
     UniqueConstraint("collection_id", "id"),
     Index(None, "collection_id", "sequence"),
+    Index(None, "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
 )
 
 faces = Table(
@@ -114,8 +146,11 @@ templates = Table(
     Column("model", Text),
     Column("collection_id", Uuid, nullable=False),
     Column("person_id", Uuid, nullable=False),
-    # float32[D], little-endian. STORAGE PLAIN (set in the migration): at 2 kB the default would
-    # move each vector into a side table and cost two thirds of the load speed.
+    # Of the collection's key; null where an older version stored the vector in plain.
+    Column("key_version", Integer),
+    # float32[D], little-endian, sealed (app.store.sealing). STORAGE PLAIN (set in the migration):
+    # at 2 kB the default would move each vector into a side table and cost two thirds of the load
+    # speed.
     Column("vector", LargeBinary, nullable=False),
     PrimaryKeyConstraint("face_id", "model"),
     ForeignKeyConstraint(
@@ -129,8 +164,22 @@ templates = Table(
         ["collection_models.collection_id", "collection_models.model"],
         ondelete="CASCADE",
     ),
+    _sealed_by_key_version(),
     Index(None, "collection_id", "model"),
+    Index(None, "collection_id", "key_version"),
     Index(None, "face_id", "person_id"),
+)
+
+# The aligned crop of an enrolled face, where it is kept: a PNG, sealed.
+crops = Table(
+    "crops",
+    metadata,
+    Column("face_id", Uuid, ForeignKey(faces.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("collection_id", Uuid, nullable=False),
+    Column("key_version", Integer, nullable=False),
+    Column("picture", LargeBinary, nullable=False),
+    _sealed_by_key_version(),
+    Index(None, "collection_id", "key_version"),
 )
 
 changes = Table(
@@ -159,4 +208,47 @@ idempotency = Table(
     Column("person_id", Uuid, ForeignKey(persons.c.id, ondelete="CASCADE"), index=True),
     _now("created_at"),
     Index(None, "created_at"),
+)
+
+# A key is shown once; what is kept is an HMAC of it under a secret that is not in this table.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    # The key before the last rotation, as long as it may still be used.
+    Column("previous_digest", LargeBinary),
+    Column("previous_until", DateTime(timezone=True)),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("collections", ARRAY(Text)),
+    Column("requests_a_minute", Integer),
+    Column("concurrency", Integer),
+    _now("created_at"),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+    Column("last_used_at", DateTime(timezone=True)),
+)
+
+# How far ahead of time each bucket has been spent (GCRA's theoretical arrival time).
+key_limits = Table(
+    "key_limits",
+    metadata,
+    Column("key_id", Text, ForeignKey(api_keys.c.id, ondelete="CASCADE")),
+    Column("bucket", Text),
+    Column("spent_until", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("key_id", "bucket"),
+)
+
+# Append-only: a trigger (in the migration) refuses to change or remove a row, but for a prune.
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    # Of the record, so that one that is handed in twice after a crash is written once.
+    Column("id", Uuid, nullable=False, unique=True),
+    # Text and not JSONB: the digest is over these very bytes.
+    Column("record", Text, nullable=False),
+    Column("parent", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
 )

@@ -4,22 +4,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from app.store import collections, durability, persons
+from app.store import audit, collections, crops, durability, persons
+from app.store.audit import record_of
 from app.store.collections import Census
 from app.store.persons import EnrolledFace, Page
-from app.types import Person
+from app.types import Caller, Person
+from app.usecases.looking import known_to
 from app.usecases.rooms import Rooms
 
 
-async def make_collection(rooms: Rooms, name: str) -> Census:
-    """Raises CollectionExists."""
+async def make_collection(rooms: Rooms, caller: Caller, name: str) -> Census:
+    """Raises CollectionExists; CollectionNotFound where the caller may have none of that name."""
+    known_to(caller, name)
+    record = record_of(caller, "collection.make", collection=name)
     async with rooms.database.transaction() as connection:
         await durability.require(connection)
-        return Census(await collections.create(connection, name), 0, 0)
+        made = Census(await collections.create(connection, name), 0, 0)
+        await audit.append(connection, [(record.id, record.text())])
+    return made
 
 
-async def collection(rooms: Rooms, name: str) -> Census:
+async def collection(rooms: Rooms, caller: Caller, name: str) -> Census:
     """Raises CollectionNotFound."""
+    known_to(caller, name)
     async with rooms.database.transaction() as connection:
         found = await collections.census(connection, name=name)
     if not found:
@@ -27,14 +34,17 @@ async def collection(rooms: Rooms, name: str) -> Census:
     return found[0]
 
 
-async def collection_page(rooms: Rooms, after: str, limit: int) -> Sequence[Census]:
-    """At most `limit` collections by name, those after `after`."""
+async def collection_page(rooms: Rooms, caller: Caller, after: str, limit: int) -> Sequence[Census]:
+    """At most `limit` collections by name, those after `after` that the caller may know of."""
     async with rooms.database.transaction() as connection:
-        return await collections.census(connection, after=after, limit=limit)
+        return await collections.census(
+            connection, after=after, limit=limit, among=caller.collections
+        )
 
 
 async def person_page(
     rooms: Rooms,
+    caller: Caller,
     name: str,
     *,
     after: int,
@@ -43,9 +53,10 @@ async def person_page(
     person_name: str | None,
 ) -> Page:
     """Persons of a collection in order of enrolment. Raises CollectionNotFound."""
+    known_to(caller, name)
     async with rooms.database.transaction() as connection:
         home = await collections.get(connection, name)
-        return await persons.page(
+        page = await persons.page(
             connection,
             home.id,
             after=after,
@@ -53,22 +64,71 @@ async def person_page(
             external_id=external_id,
             name=person_name,
         )
+    await rooms.journal.write(
+        record_of(caller, "person.list", collection=name, persons=len(page.persons))
+    )
+    return page
 
 
-async def person(rooms: Rooms, person_id: UUID) -> Person:
+async def person(rooms: Rooms, caller: Caller, person_id: UUID) -> Person:
     """Raises PersonNotFound."""
     async with rooms.database.transaction() as connection:
-        return await persons.get(connection, person_id)
+        found = await persons.get(connection, person_id)
+    _belongs_to(caller, found)
+    await _looked_at(rooms, caller, "person.read", found)
+    return found
 
 
-async def edit_person(rooms: Rooms, person_id: UUID, values: Mapping[str, Any]) -> Person:
-    """Set name, external_id or metadata. Raises PersonNotFound, ExternalIdTaken."""
+async def edit_person(
+    rooms: Rooms, caller: Caller, person_id: UUID, values: Mapping[str, Any]
+) -> Person:
+    """Set name, external_id, metadata, consent or expires_at.
+
+    Raises PersonNotFound, ExternalIdTaken.
+    """
     async with rooms.database.transaction() as connection:
         await durability.require(connection)
-        return await persons.edit(connection, person_id, values)
+        _belongs_to(caller, await persons.get(connection, person_id))
+        edited = await persons.edit(connection, person_id, values)
+        record = record_of(
+            caller,
+            "person.edit",
+            collection=edited.collection,
+            person_ids=[person_id],
+            fields=sorted(values),
+        )
+        await audit.append(connection, [(record.id, record.text())])
+    return edited
 
 
-async def faces(rooms: Rooms, person_id: UUID) -> list[EnrolledFace]:
+async def faces(rooms: Rooms, caller: Caller, person_id: UUID) -> list[EnrolledFace]:
     """The faces of a person in order of enrolment. Raises PersonNotFound."""
     async with rooms.database.transaction() as connection:
-        return await persons.faces_of(connection, person_id)
+        owner = await persons.get(connection, person_id)
+        _belongs_to(caller, owner)
+        found = await persons.faces_of(connection, person_id)
+    await _looked_at(rooms, caller, "person.faces", owner)
+    return found
+
+
+async def crop(rooms: Rooms, caller: Caller, face_id: UUID) -> bytes:
+    """The kept crop of a face as PNG. Raises EnrolledFaceNotFound, CropNotKept."""
+    async with rooms.database.transaction() as connection:
+        home = await crops.home_of(connection, face_id)
+        if not caller.sees(home):
+            raise persons.face_missing(face_id)
+        picture = await crops.get(connection, face_id)
+    await rooms.journal.write(record_of(caller, "face.crop", collection=home, face_ids=[face_id]))
+    return picture
+
+
+def _belongs_to(caller: Caller, person: Person) -> None:
+    """Raises PersonNotFound for a person of a collection that the caller may not know of."""
+    if not caller.sees(person.collection):
+        raise persons.missing(person.id)
+
+
+async def _looked_at(rooms: Rooms, caller: Caller, action: str, person: Person) -> None:
+    await rooms.journal.write(
+        record_of(caller, action, collection=person.collection, person_ids=[person.id])
+    )

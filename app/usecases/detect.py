@@ -1,8 +1,9 @@
-"""Which faces are in a picture? Nothing is stored."""
+"""Which faces are in a picture, and what are their embeddings? Nothing is stored."""
 
 from dataclasses import dataclass
 
-from app.types import Face
+from app.store.audit import record_of
+from app.types import Caller, Face, Floats
 from app.usecases.looking import by_size, naming
 from app.usecases.rooms import Rooms
 
@@ -13,8 +14,32 @@ class Detected:
     model: str
 
 
-async def detect(rooms: Rooms, image: bytes) -> Detected:
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """`embeddings` is float32[len(faces), D], of length one each."""
+
+    faces: list[Face]
+    embeddings: Floats
+    model: str
+
+
+async def detect(rooms: Rooms, caller: Caller, image: bytes) -> Detected:
     """All faces, largest first; none is an answer. Raises ImageRefused."""
+    faces = await _faces(rooms, image)
+    model = rooms.default.model
+    await rooms.journal.write(record_of(caller, "detect", model=model, faces=len(faces)))
+    return Detected(faces, model)
+
+
+async def embed(rooms: Rooms, caller: Caller, image: bytes) -> Embedded:
+    """All faces, largest first, with their embeddings. Raises ImageRefused."""
+    faces = await _faces(rooms, image)
+    embeddings = await rooms.default.embed([face.crop for face in faces])
+    model = rooms.default.model
+    await rooms.journal.write(record_of(caller, "embed", model=model, faces=len(faces)))
+    return Embedded(faces, embeddings, model)
+
+
+async def _faces(rooms: Rooms, image: bytes) -> list[Face]:
     with naming("image"):
-        faces = await rooms.default.faces(image)
-    return Detected(by_size(faces), rooms.default.model)
+        return by_size(await rooms.default.faces(image))

@@ -12,15 +12,17 @@ from app.errors import BadRequest, Conflict, ImageRefused
 from app.failpoints import hit
 from app.stages import current
 from app.store import collections, idempotency, persons
+from app.store.audit import record_of
 from app.store.change import Change, changing, lock_or_make
 from app.store.errors import CollectionNotFound
 from app.store.idempotency import Reservation
 from app.store.persons import NewPerson
-from app.types import Face, Floats, Person
-from app.usecases.looking import by_size
+from app.types import Caller, Face, Floats, Person
+from app.usecases.looking import by_size, known_to
 from app.usecases.once import Answer
 from app.usecases.rooms import Rooms
 from app.usecases.thresholds import for_identify
+from app.vision.crop_png import crop_to_png
 from app.vision.errors import FaceNotFound, SeveralFaces
 from app.vision.faces import Vision
 from app.vision.quality import refusals
@@ -33,6 +35,12 @@ class NothingEnrolled(BadRequest):
     """No image could be used. `rejected` in its facts says why, image by image."""
 
     code = "nothing_enrolled"
+
+
+class ConsentMissing(BadRequest):
+    """This installation enrols nobody without a reference to the person's consent."""
+
+    code = "consent_missing"
 
 
 class DuplicatePerson(Conflict):
@@ -91,15 +99,18 @@ class Enrolled:
 
 async def enroll(
     rooms: Rooms,
+    caller: Caller,
     ask: Enrolment,
     shape: Callable[[Enrolled], Answer],
     reservation: Reservation | None,
 ) -> Answer:
     """Enrol, and answer once PostgreSQL has committed it and this process's index shows it.
 
-    Raises NothingEnrolled, PersonNotFound, ExternalIdTaken, DuplicatePerson, ModelNotLoaded,
-    ModelChanged, and what is temporarily unavailable; then nothing was changed.
+    Raises CollectionNotFound (where the caller may have none of that name), ConsentMissing,
+    NothingEnrolled, PersonNotFound, ExternalIdTaken, DuplicatePerson, ModelNotLoaded, ModelChanged,
+    and what is temporarily unavailable; then nothing was changed.
     """
+    known_to(caller, ask.collection)
     vision = await _vision_for(rooms, ask)
     accepted, rejected = await _look_at_all(rooms, vision, ask)
     if not accepted:
@@ -112,6 +123,7 @@ async def enroll(
             ],
         )
     embeddings = await vision.embed([one.face.crop for one in accepted])
+    pictures = await _pictures(rooms, accepted)
     # A flag is a hint, taken before the lock; a refusal is a promise, kept under it.
     duplicates = []
     if ask.on_duplicate == "flag":
@@ -124,6 +136,8 @@ async def enroll(
             face_ids = await change.add_faces(
                 person_id, vision.model, [one.face for one in accepted], embeddings
             )
+            if pictures:
+                await change.keep_crops(face_ids, pictures)
             answer = shape(
                 Enrolled(
                     person=await persons.get(change.connection, person_id),
@@ -137,6 +151,15 @@ async def enroll(
             )
             if reservation is not None:
                 await idempotency.fulfil(change.connection, reservation, answer, person_id)
+            change.record = record_of(
+                caller,
+                "person.enroll",
+                collection=ask.collection,
+                model=vision.model,
+                person_ids=[person_id],
+                face_ids=face_ids,
+                revision=change.revision,
+            )
     with current()("apply"):
         await rooms.sync.applied(change.collection, change.revision)
     hit("change.applied")
@@ -144,13 +167,19 @@ async def enroll(
 
 
 async def _vision_for(rooms: Rooms, ask: Enrolment) -> Vision:
-    """The pack of the collection, and a look whether the person is there at all."""
+    """The pack of the collection, and a look whether the person is there and may be enrolled."""
     async with rooms.database.transaction() as connection:
         collection = await collections.find(connection, ask.collection)
+        consent = ask.person.consent
         if ask.person_id is not None:
-            home = await persons.collection_of(connection, ask.person_id)
-            if collection is None or home != collection.id:
+            person = await persons.get(connection, ask.person_id)
+            if person.collection != ask.collection:
                 raise persons.missing(ask.person_id)
+            consent = person.consent
+    if rooms.settings.require_consent and consent is None:
+        raise ConsentMissing(
+            "This service enrols nobody without consent. Send consent: where you keep the person's."
+        )
     return rooms.vision_for(None if collection is None else collection.model)
 
 
@@ -185,6 +214,13 @@ async def _look(
             f"The face is not good enough to enrol: {', '.join(reasons).replace('_', ' ')}.",
         )
     return Accepted(index, faces[0])
+
+
+async def _pictures(rooms: Rooms, accepted: Sequence[Accepted]) -> list[bytes]:
+    """The crops as they are kept, none where they are not."""
+    if not rooms.settings.keep_crops:
+        return []
+    return await asyncio.to_thread(lambda: [crop_to_png(one.face.crop) for one in accepted])
 
 
 async def _duplicates(

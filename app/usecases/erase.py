@@ -1,13 +1,15 @@
 """Take faces, persons and collections away, from PostgreSQL, index and snapshot."""
 
 from dataclasses import dataclass
-from functools import partial
 from uuid import UUID
 
 from app.failpoints import hit
+from app.store import audit, collections, durability, persons
 from app.store import change as changes
-from app.store import collections, durability
-from app.store.change import changing
+from app.store.audit import record_of
+from app.store.change import Change, changing
+from app.types import Caller
+from app.usecases.looking import known_to
 from app.usecases.rooms import Rooms
 
 
@@ -21,31 +23,67 @@ class Erased:
     revision: int | None
 
 
-async def erase_person(rooms: Rooms, person_id: UUID) -> Erased:
+async def erase_person(rooms: Rooms, caller: Caller, person_id: UUID) -> Erased:
     """Raises PersonNotFound."""
-    lock = partial(changes.lock_of_person, person_id=person_id)
-    async with changing(rooms.database, lock) as change:
-        faces = await change.remove_person(person_id)
+    async with changing(rooms.database, changes.lock_of_person(person_id)) as change:
+        if not caller.sees(change.collection.name):
+            raise persons.missing(person_id)
+        faces = await _remove(change, caller, person_id, "person.erase")
     await rooms.sync.applied(change.collection, change.revision)
     hit("change.applied")
     return Erased(change.collection.name, 1, faces, change.revision)
 
 
-async def erase_face(rooms: Rooms, face_id: UUID) -> Erased:
+async def expire_person(rooms: Rooms, caller: Caller, person_id: UUID) -> None:
+    """Raises PersonNotFound unless the person is there and past `expires_at`."""
+    async with changing(rooms.database, changes.lock_of_person(person_id)) as change:
+        if not await persons.is_expired(change.connection, person_id):
+            raise persons.missing(person_id)
+        await _remove(change, caller, person_id, "person.expire")
+    await rooms.sync.applied(change.collection, change.revision)
+
+
+async def _remove(change: Change, caller: Caller, person_id: UUID, action: str) -> int:
+    change.record = record_of(
+        caller,
+        action,
+        collection=change.collection.name,
+        person_ids=[person_id],
+        revision=change.revision,
+    )
+    return await change.remove_person(person_id)
+
+
+async def erase_face(rooms: Rooms, caller: Caller, face_id: UUID) -> Erased:
     """Raises EnrolledFaceNotFound. The person stays, also without any face."""
-    lock = partial(changes.lock_of_face, face_id=face_id)
-    async with changing(rooms.database, lock) as change:
+    async with changing(rooms.database, changes.lock_of_face(face_id)) as change:
+        name = change.collection.name
+        if not caller.sees(name):
+            raise persons.face_missing(face_id)
         await change.remove_face(face_id)
+        change.record = record_of(
+            caller, "face.erase", collection=name, face_ids=[face_id], revision=change.revision
+        )
     await rooms.sync.applied(change.collection, change.revision)
     hit("change.applied")
-    return Erased(change.collection.name, 0, 1, change.revision)
+    return Erased(name, 0, 1, change.revision)
 
 
-async def erase_collection(rooms: Rooms, name: str) -> Erased:
+async def erase_collection(rooms: Rooms, caller: Caller, name: str) -> Erased:
     """Raises CollectionNotFound."""
+    known_to(caller, name)
     async with rooms.database.transaction() as connection:
         await durability.require(connection)
         dropped = await collections.drop(connection, name)
         await changes.notify(connection, dropped.collection.id)
+        record = record_of(
+            caller,
+            "collection.erase",
+            collection=name,
+            collection_id=dropped.collection.id,
+            persons=dropped.persons,
+            faces=dropped.faces,
+        )
+        await audit.append(connection, [(record.id, record.text())])
     rooms.sync.dropped(dropped.collection)
     return Erased(name, dropped.persons, dropped.faces, None)

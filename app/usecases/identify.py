@@ -7,9 +7,10 @@ from uuid import UUID
 
 from app.stages import current
 from app.store import persons
+from app.store.audit import record_of
 from app.store.errors import DatabaseUnavailable
-from app.types import Candidate, Face, Person
-from app.usecases.looking import by_size, naming
+from app.types import Caller, Candidate, Face, Person
+from app.usecases.looking import by_size, known_to, naming
 from app.usecases.rooms import Rooms
 from app.usecases.thresholds import Threshold, for_identify
 from app.vision.errors import FaceNotFound
@@ -59,12 +60,13 @@ class Identified:
     details: bool
 
 
-async def identify(rooms: Rooms, probe: Probe) -> Identified:
+async def identify(rooms: Rooms, caller: Caller, probe: Probe) -> Identified:
     """Candidates at or above the threshold, by face.
 
     Raises ImageRefused (FaceNotFound too), CollectionNotFound, TargetUnsupported, ModelNotLoaded,
     and what is temporarily unavailable.
     """
+    known_to(caller, probe.collection)
     view = await rooms.sync.view(probe.collection, probe.min_revision)
     vision = rooms.vision_for(view.model)
     threshold = for_identify(
@@ -81,11 +83,23 @@ async def identify(rooms: Rooms, probe: Probe) -> Identified:
     embeddings = await vision.embed([face.crop for face in faces])
     found = await rooms.sync.search(view, embeddings, probe.top_k, threshold.value)
     known = await _persons(rooms, {one.person_id for each in found for one in each})
+    probed = [
+        ProbedFace(face, _matches(candidates, known))
+        for face, candidates in zip(faces, found, strict=True)
+    ]
+    await rooms.journal.write(
+        record_of(
+            caller,
+            "identify",
+            collection=probe.collection,
+            model=vision.model,
+            threshold=threshold.value,
+            revision=view.revision,
+            faces=[[match.candidate.person_id for match in each.matches] for each in probed],
+        )
+    )
     return Identified(
-        faces=[
-            ProbedFace(face, _matches(candidates, known))
-            for face, candidates in zip(faces, found, strict=True)
-        ],
+        faces=probed,
         threshold=threshold,
         gallery_size=view.size,
         revision=view.revision,

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.errors import ImageRefused
-from app.types import Face
+from app.store import collections
+from app.types import Caller, Face
 from app.vision.errors import FaceNotFound
 from app.vision.faces import Vision
 
@@ -31,3 +32,10 @@ async def largest_face(vision: Vision, image: bytes, name: str) -> Face:
         if not faces:
             raise FaceNotFound
         return faces[0]
+
+
+def known_to(caller: Caller, collection: str) -> None:
+    """Raises CollectionNotFound for a collection that the caller may not know of, as if it were
+    not there, whether it is or not."""
+    if not caller.sees(collection):
+        raise collections.missing(collection)

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 
 from app.errors import Overloaded, Unavailable
 from app.failpoints import hit
 from app.store import idempotency
 from app.store.idempotency import Reservation
+from app.types import Caller
 from app.usecases.rooms import Rooms
 
 Answer = Mapping[str, Any]
@@ -29,9 +31,16 @@ class Key:
     value: str
     fingerprint: bytes
 
+    def of(self, caller: Caller) -> str:
+        """As it is kept: apart from everybody else's, and without the caller's own words."""
+        return sha256(f"{caller.key_id or ''}:{self.value}".encode()).hexdigest()
+
 
 async def once(
-    rooms: Rooms, key: Key | None, work: Callable[[Reservation | None], Awaitable[Answer]]
+    rooms: Rooms,
+    caller: Caller,
+    key: Key | None,
+    work: Callable[[Reservation | None], Awaitable[Answer]],
 ) -> Answer:
     """The answer of `work`, or the one that was given for this key before.
 
@@ -44,7 +53,7 @@ async def once(
         return await _in_time(work(None), deadline)
     async with rooms.database.transaction() as connection:
         found = await idempotency.reserve(
-            connection, key.value, key.fingerprint, lease=deadline + _GRACE
+            connection, key.of(caller), key.fingerprint, lease=deadline + _GRACE
         )
     if not isinstance(found, Reservation):
         return found

@@ -8,7 +8,9 @@ from app.batching import MicroBatcher
 from app.errors import Conflict
 from app.settings import Settings
 from app.store.database import Database
+from app.sync.access import Access
 from app.sync.follow import Sync
+from app.sync.journal import Journal
 from app.vision.faces import Vision
 
 
@@ -25,6 +27,8 @@ class Rooms:
     settings: Settings
     database: Database
     sync: Sync
+    access: Access
+    journal: Journal
     visions: Mapping[str, Vision]
     default: Vision
 
@@ -33,6 +37,11 @@ class Rooms:
         for vision in self.visions.values():
             yield from (vision.look, vision.embedding)
         yield self.sync.searcher.batcher
+
+    def admit(self) -> None:
+        """Raises Overloaded where an image would wait too long, whichever pack is meant."""
+        least = min((vision.look for vision in self.visions.values()), key=lambda look: look.wait)
+        least.admit()
 
     def vision_for(self, model: str | None) -> Vision:
         """The pack at work for a collection's model, the default where none is bound yet.

@@ -7,8 +7,9 @@ import numpy as np
 
 from app.errors import Conflict
 from app.store import collections, persons
-from app.types import Face
-from app.usecases.looking import largest_face
+from app.store.audit import record_of
+from app.types import Caller, Face
+from app.usecases.looking import known_to, largest_face
 from app.usecases.rooms import Rooms
 from app.usecases.thresholds import Threshold, for_verify
 from app.vision.faces import Vision
@@ -45,7 +46,9 @@ class Verified:
         return self.similarity >= self.threshold.value
 
 
-async def verify_images(rooms: Rooms, source: bytes, target: bytes, aim: Aim) -> Verified:
+async def verify_images(
+    rooms: Rooms, caller: Caller, source: bytes, target: bytes, aim: Aim
+) -> Verified:
     """Compare the largest faces of two images. Raises ImageRefused, TargetUnsupported."""
     vision = rooms.default
     threshold = _threshold(rooms, vision, aim)
@@ -55,18 +58,30 @@ async def verify_images(rooms: Rooms, source: bytes, target: bytes, aim: Aim) ->
     ]
     one, other = await vision.embed([face.crop for face in faces])
     similarity = float(np.dot(one.astype(np.float64), other.astype(np.float64)))
-    return Verified(
+    verified = Verified(
         similarity, threshold, _fmr(vision, threshold), faces[0], faces[1], None, vision.model
     )
+    await rooms.journal.write(
+        record_of(
+            caller,
+            "verify",
+            model=vision.model,
+            threshold=threshold.value,
+            verified=verified.verified,
+        )
+    )
+    return verified
 
 
 async def verify_person(
-    rooms: Rooms, image: bytes, collection: str, person_id: UUID, aim: Aim
+    rooms: Rooms, caller: Caller, image: bytes, collection: str, person_id: UUID, aim: Aim
 ) -> Verified:
     """Compare the largest face of an image with every template of a person; the best counts.
 
-    Raises ImageRefused, TargetUnsupported, CollectionNotFound, PersonNotFound, NothingToCompare.
+    Raises ImageRefused, TargetUnsupported, CollectionNotFound, PersonNotFound, NothingToCompare,
+    and VerifyLimited after too many refusals.
     """
+    known_to(caller, collection)
     async with rooms.database.transaction() as connection:
         home = await collections.get(connection, collection)
         if await persons.collection_of(connection, person_id) != home.id:
@@ -75,12 +90,13 @@ async def verify_person(
         face_ids, templates = await persons.templates_of(connection, person_id, vision.model)
     if not face_ids:
         raise NothingToCompare("This person has no enrolled face. Enrol one first.")
+    rooms.access.allow_verify(caller.key_id, str(person_id))
     threshold = _threshold(rooms, vision, aim)
     face = await largest_face(vision, image, "image")
     [probe] = await vision.embed([face.crop])
     similarities = templates.astype(np.float64) @ probe.astype(np.float64)
     best = int(similarities.argmax())
-    return Verified(
+    verified = Verified(
         float(similarities[best]),
         threshold,
         _fmr(vision, threshold),
@@ -89,6 +105,20 @@ async def verify_person(
         face_ids[best],
         vision.model,
     )
+    if not verified.verified:
+        rooms.access.refused(caller.key_id, str(person_id))
+    await rooms.journal.write(
+        record_of(
+            caller,
+            "verify",
+            collection=collection,
+            model=vision.model,
+            threshold=threshold.value,
+            person_ids=[person_id],
+            verified=verified.verified,
+        )
+    )
+    return verified
 
 
 def _threshold(rooms: Rooms, vision: Vision, aim: Aim) -> Threshold:

@@ -18,6 +18,7 @@ from app.store.database import Database
 from app.store.errors import ExternalIdTaken, ModelChanged
 from app.store.persons import NewPerson
 from app.types import Box, Face, Floats, Position, Quality
+from tests.service import VAULT
 
 MODEL = "0123456789abcdef"
 FACE = Face(
@@ -32,7 +33,7 @@ VECTOR: Floats = np.array([[1, 0, 0, 0]], np.float32)
 
 def run(url: str, work: Callable[[Database], Awaitable[Any]]) -> Any:
     async def inside() -> Any:
-        database = Database(url, pool=8)
+        database = Database(url, pool=8, vault=VAULT)
         try:
             return await work(database)
         finally:

@@ -2,7 +2,6 @@
 answers as float64 brute force over what PostgreSQL should hold."""
 
 import asyncio
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +30,7 @@ from app.store.database import Database
 from app.store.persons import NewPerson
 from app.sync.follow import Sync
 from app.types import Box, Face, Floats, Quality
+from tests.service import VAULT
 
 DIMENSION = 8
 MODEL = "0123456789abcdef"
@@ -57,7 +57,7 @@ class Replica:
     """The parts of a process that keep and search an index."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        self.database = Database(url, pool=4)
+        self.database = Database(url, pool=4, vault=VAULT)
         self.sync = Sync(
             self.database,
             Searcher(),
@@ -129,7 +129,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
         def delete_person(self, which: int, person: UUID) -> None:
             async def work() -> None:
                 through = self.replicas[which]
-                lock = partial(changes.lock_of_person, person_id=person)
+                lock = changes.lock_of_person(person)
                 async with changing(through.database, lock) as change:
                     await change.remove_person(person)
                 await through.sync.applied(change.collection, change.revision)
@@ -147,7 +147,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
 
             async def work() -> None:
                 through = self.replicas[which]
-                lock = partial(changes.lock_of_face, face_id=face)
+                lock = changes.lock_of_face(face)
                 async with changing(through.database, lock) as change:
                     await change.remove_face(face)
                 await through.sync.applied(change.collection, change.revision)

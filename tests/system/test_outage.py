@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from app.store.embedded import EmbeddedPostgres
-from tests.service import Service
+from tests.service import SECRET, Service
 
 
 def test_writes_are_refused_in_time_and_identification_goes_on(
@@ -18,6 +18,7 @@ def test_writes_are_refused_in_time_and_identification_goes_on(
             "ROLLCALL_PACK": str(tiny_pack),
             "ROLLCALL_DATA_DIR": str(tmp_path / "data"),
             "ROLLCALL_DATABASE_URL": url,
+            "ROLLCALL_SECRET": SECRET,
         }
     )
     try:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.store.embedded import EmbeddedPostgres, binaries
-from tests.service import Service
+from tests.service import SECRET, Service
 from tests.traffic import recovers, refused_in_time, through_faults
 
 
@@ -143,6 +143,7 @@ def test_a_partition_costs_refusals_in_time_and_passes(
             "ROLLCALL_PACK": str(tiny_pack),
             "ROLLCALL_DATA_DIR": str(tmp_path / "data"),
             "ROLLCALL_DATABASE_URL": distant_postgres,
+            "ROLLCALL_SECRET": SECRET,
             "ROLLCALL_DEADLINE": "5",
         }
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import ROOT, Service
+from tests.service import ROOT, SECRET, VAULT, Service
 
 
 def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -133,6 +133,7 @@ def test_a_wrong_installation_is_refused_by_name(
         "ROLLCALL_PACK": str(tiny_pack),
         "ROLLCALL_DATA_DIR": str(tmp_path / "data"),
         "ROLLCALL_PORT": "0",
+        "ROLLCALL_SECRET": SECRET,
     }
     refused = run("serve", **{**base, **settings})
     assert refused.returncode == 1
@@ -161,3 +162,44 @@ def test_help_helps() -> None:
     assert told.returncode == 0
     for command in ("serve", "migrate", "settings"):
         assert command in told.stdout
+
+
+def test_a_secret_is_made_only_where_nobody_else_needs_it(
+    tiny_pack: Path, database_url: str, tmp_path: Path
+) -> None:
+    base = {"ROLLCALL_PACK": str(tiny_pack), "ROLLCALL_PORT": "0"}
+    for number, settings in enumerate(
+        ({"ROLLCALL_DATABASE_URL": database_url}, {"ROLLCALL_HOST": "0.0.0.0"})  # noqa: S104
+    ):
+        data = tmp_path / str(number)
+        refused = run("serve", **base, **settings, ROLLCALL_DATA_DIR=str(data))
+        assert refused.returncode == 1
+        assert "ROLLCALL_SECRET is not set" in refused.stderr
+        assert not (data / "secret").exists()
+
+
+def test_a_database_of_another_secret_is_refused(
+    serve: Callable[..., Service], tiny_pack: Path, database_url: str, tmp_path: Path, hanks: bytes
+) -> None:
+    service = serve()
+    with service.client() as client:
+        assert client.post("/enroll", files={"images": hanks}).status_code == 201
+    assert service.terminate() == 0
+    settings = {
+        "ROLLCALL_PACK": str(tiny_pack),
+        "ROLLCALL_PORT": "0",
+        "ROLLCALL_DATABASE_URL": database_url,
+        "ROLLCALL_DATA_DIR": str(tmp_path / "other"),
+        "ROLLCALL_SECRET": SECRET[::-1],
+    }
+    refused = run("serve", **settings)
+    assert refused.returncode == 1
+    assert f"another ROLLCALL_SECRET: {VAULT.primary}" in refused.stderr
+    for secret in (SECRET, SECRET[::-1]):
+        assert secret not in refused.stdout + refused.stderr
+    told = run("settings", **settings, ROLLCALL_OTHER_SECRETS=f'["{SECRET}"]')
+    assert "ROLLCALL_OTHER_SECRETS" in told.stdout
+    wrong = run("settings", **settings, ROLLCALL_OTHER_SECRETS=SECRET)
+    assert wrong.returncode == 1
+    for secret in (SECRET, SECRET[::-1]):
+        assert secret not in told.stdout + told.stderr + wrong.stdout + wrong.stderr

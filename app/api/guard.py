@@ -1,0 +1,75 @@
+"""Who may come in: the key of a request, its scope and its limits, before anything else is read."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+
+from app.api.deps import request_id, rooms
+from app.errors import Forbidden, Unauthenticated
+from app.store.audit import record_of
+from app.types import SCOPES, Caller, Scope
+from app.usecases.rooms import Rooms
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="API key",
+    description="`Authorization: Bearer rc_…`, made with `python -m app keys create`.",
+)
+
+
+class ScopeMissing(Forbidden):
+    """The key is good, and not for this."""
+
+    code = "scope_missing"
+
+
+async def admitted(
+    request: Request,
+    asked: SecurityScopes,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> AsyncIterator[Caller]:
+    """Whoever asks, once let in; the request counts as under way until it is answered.
+
+    Raises Unauthenticated, ScopeMissing, RateLimited, ConcurrencyLimited.
+    """
+    house = rooms(request)
+    if not house.settings.keys_required and credentials is None:
+        yield Caller(None, frozenset(SCOPES), None, request_id(request))
+        return
+    if credentials is None:
+        raise Unauthenticated("Send an API key: Authorization: Bearer rc_… (docs/access.md).")
+    key = house.access.find(credentials.credentials)
+    request.scope["rollcall.key"] = key.id
+    caller = Caller(key.id, key.scopes, key.collections, request_id(request))
+    with house.access.admit(key):
+        await _require(house, caller, cast("list[Scope]", asked.scopes))
+        yield caller
+
+
+async def _require(house: Rooms, caller: Caller, scopes: list[Scope]) -> None:
+    lacking = [scope for scope in scopes if scope not in caller.scopes]
+    if lacking:
+        await house.journal.write(record_of(caller, "refused", scopes=lacking))
+        raise ScopeMissing(
+            f"This key lacks the scope {', '.join(lacking)}. Ask whoever runs the service for a "
+            "key that has it.",
+            scopes=lacking,
+        )
+
+
+def _with(scope: Scope) -> Any:
+    return Security(admitted, scopes=[scope])
+
+
+# The first parameter of every handler but those of health: FastAPI resolves in this order, so that
+# nobody's body is read before it is known who sends it.
+Identifier = Annotated[Caller, _with("identify")]
+Verifier = Annotated[Caller, _with("verify")]
+Enroller = Annotated[Caller, _with("enroll")]
+Reader = Annotated[Caller, _with("read")]
+Eraser = Annotated[Caller, _with("delete")]
+Embedder = Annotated[Caller, _with("embeddings")]
+Watcher = Annotated[Caller, _with("metrics")]
+Admin = Annotated[Caller, _with("admin")]

@@ -1,0 +1,465 @@
+"""Who may do what: every operation with every kind of key, and what a stranger can learn."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from app.types import SCOPES
+from tests.service import ROOT, SECRET, Service, environment
+
+OPEN = {("get", "/healthz"), ("get", "/readyz")}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How to ask for one operation. `{collection}`, `{person_id}` … are filled in."""
+
+    scope: str
+    path: str
+    given: dict[str, Any] = field(default_factory=dict)
+    names_collection: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Somewhere to ask about: all of it there, or none of it."""
+
+    collection: str
+    person_id: str
+    face_id: str
+
+
+def samples(image: bytes) -> dict[tuple[str, str], Sample]:
+    """One for each operation of the service; a test sees to it that none is missing."""
+    photo = {"files": {"image": image}}
+    here = {"data": {"collection": "{collection}"}}
+    known = {"data": {"collection": "{collection}", "person_id": "{person_id}"}}
+    return {
+        ("post", "/identify"): Sample("identify", "/identify", {**photo, **here}, True),
+        ("post", "/detect"): Sample("identify", "/detect", photo),
+        ("post", "/embeddings"): Sample("embeddings", "/embeddings", photo),
+        ("post", "/verify"): Sample("verify", "/verify", {**photo, **known}, True),
+        ("post", "/enroll"): Sample(
+            "enroll", "/enroll", {"files": {"images": image}, **known}, True
+        ),
+        ("post", "/collections"): Sample("enroll", "/collections", {"json": {"name": "new-{n}"}}),
+        ("get", "/collections"): Sample("read", "/collections"),
+        ("get", "/collections/{name}"): Sample("read", "/collections/{collection}", {}, True),
+        ("delete", "/collections/{name}"): Sample("delete", "/collections/{collection}", {}, True),
+        ("get", "/collections/{name}/audit"): Sample("admin", "/collections/{collection}/audit"),
+        ("get", "/collections/{name}/persons"): Sample(
+            "read", "/collections/{collection}/persons", {}, True
+        ),
+        ("get", "/persons/{person_id}"): Sample("read", "/persons/{person_id}", {}, True),
+        ("patch", "/persons/{person_id}"): Sample(
+            "enroll", "/persons/{person_id}", {"json": {"name": "other"}}, True
+        ),
+        ("delete", "/persons/{person_id}"): Sample("delete", "/persons/{person_id}", {}, True),
+        ("get", "/persons/{person_id}/faces"): Sample(
+            "read", "/persons/{person_id}/faces", {}, True
+        ),
+        ("get", "/faces/{face_id}/crop"): Sample("read", "/faces/{face_id}/crop", {}, True),
+        ("delete", "/faces/{face_id}"): Sample("delete", "/faces/{face_id}", {}, True),
+        ("get", "/models"): Sample("read", "/models"),
+        ("get", "/metrics"): Sample("metrics", "/metrics"),
+        ("get", "/audit"): Sample("admin", "/audit"),
+        ("get", "/keys"): Sample("admin", "/keys"),
+        ("post", "/keys"): Sample("admin", "/keys", {"json": {"name": "x", "scopes": ["read"]}}),
+        ("post", "/keys/{key_id}/rotate"): Sample(
+            "admin", "/keys/0123456789abcdef/rotate", {"json": {}}
+        ),
+        ("delete", "/keys/{key_id}"): Sample("admin", "/keys/0123456789abcdef"),
+    }
+
+
+def filled(value: Any, place: Place) -> Any:
+    if isinstance(value, str):
+        for name in ("collection", "person_id", "face_id"):
+            value = value.replace("{" + name + "}", getattr(place, name))
+        return value.replace("{n}", uuid4().hex[:8])
+    if isinstance(value, dict):
+        return {name: filled(inner, place) for name, inner in value.items()}
+    return value
+
+
+def ask(client: httpx.Client, method: str, sample: Sample, place: Place) -> httpx.Response:
+    return client.request(method, filled(sample.path, place), **filled(sample.given, place))
+
+
+def populate(client: httpx.Client, image: bytes) -> Place:
+    name = f"c-{uuid4().hex[:12]}"
+    answer = client.post("/enroll", files={"images": image}, data={"collection": name})
+    assert answer.status_code == 201, answer.text
+    return Place(name, answer.json()["person"]["id"], answer.json()["faces"][0]["id"])
+
+
+def nowhere() -> Place:
+    return Place(f"c-{uuid4().hex[:12]}", str(uuid4()), str(uuid4()))
+
+
+def told(answer: httpx.Response, place: Place) -> Any:
+    """An answer without the names that were asked for and the id of the request."""
+    text = answer.text
+    for value in (place.collection, place.person_id, place.face_id):
+        text = text.replace(value, "…")
+    text = re.sub(r'"request_id":"[^"]*"', "", text)
+    kept = {name: answer.headers.get(name) for name in ("content-type", "retry-after", "allow")}
+    return answer.status_code, text, kept
+
+
+@pytest.fixture(scope="module")
+def operations(admin: httpx.Client) -> list[tuple[str, str]]:
+    paths = admin.get("/openapi.json").json()["paths"]
+    return [(method, path) for path, methods in paths.items() for method in methods]
+
+
+def test_every_operation_has_a_sample_and_every_sample_an_operation(
+    operations: list[tuple[str, str]], hanks: bytes
+) -> None:
+    assert set(operations) - OPEN == set(samples(hanks))
+
+
+def test_without_a_good_key_every_operation_is_401_and_says_nothing_else(
+    guarded_service: Service, make_key: Callable[..., Any], admin: httpx.Client, hanks: bytes
+) -> None:
+    revoked = make_key(*SCOPES)
+    assert admin.delete(f"/keys/{revoked['id']}").status_code == 200
+    key_id = make_key(*SCOPES)["id"]
+    wrong = {
+        "none": None,
+        "of another scheme": "Basic " + revoked["secret"],
+        "nonsense": "Bearer nonsense",
+        "no secret": f"Bearer rc_{key_id}_",
+        "another's secret": f"Bearer rc_{key_id}_" + revoked["secret"].rsplit("_", 1)[1],
+        "unknown": f"Bearer rc_{'0' * 16}_{'x' * 43}",
+        "revoked": "Bearer " + revoked["secret"],
+        "very long": "Bearer rc_" + "x" * 5000,
+    }
+    place = nowhere()
+    with guarded_service.client() as client:
+        for name, header in wrong.items():
+            headers = {} if header is None else {"Authorization": header}
+            for (method, path), sample in samples(hanks).items():
+                answer = client.request(
+                    method, filled(sample.path, place), headers=headers, content=b"not read"
+                )
+                assert answer.status_code == 401, (name, method, path, answer.text)
+                assert answer.json()["code"] == "key_invalid"
+                assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_every_operation_takes_its_scope_and_no_other(
+    caller: Callable[..., httpx.Client], hanks: bytes
+) -> None:
+    clients = {scope: caller(scope) for scope in SCOPES}
+    place = nowhere()
+    for (method, path), sample in samples(hanks).items():
+        for scope, client in clients.items():
+            answer = ask(client, method, sample, place)
+            if scope == sample.scope:
+                assert answer.status_code not in (401, 403), (method, path, scope, answer.text)
+            else:
+                assert answer.status_code == 403, (method, path, scope)
+                assert answer.json()["code"] == "scope_missing"
+                assert answer.json()["scopes"] == [sample.scope]
+
+
+def test_a_foreign_collection_looks_like_one_that_does_not_exist(
+    caller: Callable[..., httpx.Client], hanks: bytes
+) -> None:
+    everywhere = [each for each in SCOPES if each not in ("admin", "metrics")]
+    owner = caller(*everywhere)
+    foreign = populate(owner, hanks)
+    stranger = caller(*everywhere, collections=["mine"])
+    seen = 0
+    for (method, path), sample in samples(hanks).items():
+        if not sample.names_collection:
+            continue
+        missing = nowhere()
+        there = told(ask(stranger, method, sample, foreign), foreign)
+        not_there = told(ask(stranger, method, sample, missing), missing)
+        assert there == not_there, (method, path)
+        assert there[0] == 404, (method, path, there)
+        seen += 1
+    assert seen >= 10
+    # Nor is it listed, made, or harmed.
+    assert stranger.get("/collections").json()["collections"] == []
+    made = stranger.post("/collections", json={"name": foreign.collection})
+    assert (made.status_code, made.json()["code"]) == (404, "collection_not_found")
+    kept = owner.get(f"/persons/{foreign.person_id}").json()
+    assert (kept["face_count"], kept["name"]) == (1, None)
+
+
+def test_a_person_of_one_collection_is_not_found_through_another(
+    caller: Callable[..., httpx.Client], hanks: bytes
+) -> None:
+    owner = caller("enroll", "verify")
+    one, other = populate(owner, hanks), populate(owner, hanks)
+    mixed = Place(other.collection, one.person_id, one.face_id)
+    for operation in (("post", "/verify"), ("post", "/enroll")):
+        answer = ask(owner, operation[0], samples(hanks)[operation], mixed)
+        assert (answer.status_code, answer.json()["code"]) == (404, "person_not_found")
+
+
+def test_a_key_limited_to_collections_works_in_them(
+    caller: Callable[..., httpx.Client], hanks: bytes
+) -> None:
+    name = f"c-{uuid4().hex[:12]}"
+    client = caller("enroll", "identify", "read", "delete", "verify", collections=[name])
+    enrolled = client.post("/enroll", files={"images": hanks}, data={"collection": name})
+    person = enrolled.json()["person"]["id"]
+    found = client.post("/identify", files={"image": hanks}, data={"collection": name}).json()
+    assert found["faces"][0]["candidates"][0]["person"]["id"] == person
+    assert [one["name"] for one in client.get("/collections").json()["collections"]] == [name]
+    assert client.get(f"/persons/{person}").status_code == 200
+    assert client.delete(f"/collections/{name}").status_code == 200
+
+
+def test_an_idempotency_key_belongs_to_the_api_key_that_sent_it(
+    caller: Callable[..., httpx.Client], hanks: bytes
+) -> None:
+    wish = {"files": {"images": hanks}, "headers": {"Idempotency-Key": "the same"}}
+    wish["data"] = {"collection": f"c-{uuid4().hex[:12]}", "on_duplicate": "allow"}
+    one, other = caller("enroll"), caller("enroll")
+    first = one.post("/enroll", **wish).json()["person"]["id"]  # type: ignore[arg-type]
+    again = one.post("/enroll", **wish).json()["person"]["id"]  # type: ignore[arg-type]
+    theirs = other.post("/enroll", **wish).json()["person"]["id"]  # type: ignore[arg-type]
+    assert first == again != theirs
+
+
+def test_a_rotated_key_goes_on_for_its_grace_and_not_longer(
+    guarded_service: Service, admin: httpx.Client, make_key: Callable[..., Any]
+) -> None:
+    def works(secret: str) -> bool:
+        with guarded_service.client() as client:
+            headers = {"Authorization": f"Bearer {secret}"}
+            return client.get("/models", headers=headers).status_code == 200
+
+    key = make_key("read")
+    first = key["secret"]
+    rotate = f"/keys/{key['id']}/rotate"
+    second = admin.post(rotate, json={"grace_seconds": 600}).json()["secret"]
+    assert works(first) and works(second) and first != second
+    third = admin.post(rotate, json={"grace_seconds": 0}).json()["secret"]
+    assert works(third) and not works(second) and not works(first)
+    assert admin.delete(f"/keys/{key['id']}").status_code == 200
+    assert not works(third)
+    assert admin.post(rotate, json={}).status_code == 404
+
+
+def test_a_key_ends_when_it_expires(guarded_service: Service, make_key: Callable[..., Any]) -> None:
+    soon = time.time() + 2
+    wish = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(soon)) + f".{int(soon % 1 * 1e3):03}Z"
+    secret = make_key("read", expires_at=wish)["secret"]
+    with guarded_service.client() as client:
+        client.headers["Authorization"] = f"Bearer {secret}"
+        give_up = time.monotonic() + 30
+        while client.get("/models").status_code != 401:
+            assert time.monotonic() < give_up
+            time.sleep(0.1)
+    assert time.time() >= soon
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"scopes": []},
+        {"scopes": ["everything"]},
+        {"scopes": ["admin"], "collections": ["mine"]},
+        {"scopes": ["metrics", "read"], "collections": ["mine"]},
+        {"scopes": ["read"], "collections": []},
+        {"scopes": ["read"], "collections": ["not a name"]},
+        {"scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"},
+        {"scopes": ["read"], "expires_at": "2040-01-01T00:00:00"},
+        {"scopes": ["read"], "requests_a_minute": 0},
+    ],
+)
+def test_a_key_that_could_not_keep_its_word_is_not_made(
+    admin: httpx.Client, wish: dict[str, Any]
+) -> None:
+    answer = admin.post("/keys", json={"name": "x", **wish})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_keys_are_listed_without_anything_that_opens(
+    admin: httpx.Client, make_key: Callable[..., Any]
+) -> None:
+    key = make_key("identify", collections=["b", "a"], requests_a_minute=5, concurrency=2)
+    listed: list[Any] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = admin.get("/keys", params={"cursor": cursor, "limit": 3}).json()
+        listed += page["keys"]
+        cursor = page["next_cursor"]
+    [mine] = [one for one in listed if one["id"] == key["id"]]
+    assert mine["collections"] == ["a", "b"]
+    assert (mine["requests_a_minute"], mine["concurrency"]) == (5, 2)
+    assert key["secret"].rsplit("_", 1)[1] not in json.dumps(listed)
+
+
+def test_a_key_is_kept_as_an_hmac_only(
+    guarded_service: Service, make_key: Callable[..., Any]
+) -> None:
+    key = make_key("read")
+    secret = key["secret"].split("_", 2)[2]
+    url = guarded_service.settings["ROLLCALL_DATABASE_URL"]
+
+    async def row() -> Any:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetchrow("SELECT * FROM api_keys WHERE id = $1", key["id"])
+        finally:
+            await connection.close()
+
+    kept = asyncio.run(row())
+    assert secret not in str(dict(kept))
+    assert len(kept["digest"]) == 32
+    assert len(secret) >= 43  # 256 bits in base64
+
+
+# -- limits -----------------------------------------------------------------------------------
+
+
+def test_requests_beyond_the_rate_are_429_with_the_time_to_wait(
+    caller: Callable[..., httpx.Client],
+) -> None:
+    client = caller("read", requests_a_minute=6)
+    statuses = [client.get("/models").status_code for _ in range(10)]
+    assert statuses[:6] == [200] * 6
+    assert statuses[7:] == [429] * 3
+    refused = client.get("/models")
+    assert refused.json()["code"] == "rate_limited"
+    assert 1 <= int(refused.headers["retry-after"]) <= 10
+
+
+def test_one_key_does_not_use_up_anothers_rate(caller: Callable[..., httpx.Client]) -> None:
+    greedy, modest = caller("read", requests_a_minute=2), caller("read", requests_a_minute=2)
+    for _ in range(5):
+        greedy.get("/models")
+    assert modest.get("/models").status_code == 200
+
+
+def test_more_at_a_time_than_a_key_may_is_429(
+    caller: Callable[..., httpx.Client], group: bytes
+) -> None:
+    client = caller("identify", concurrency=1)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(
+            pool.map(lambda _: client.post("/detect", files={"image": group}), range(12))
+        )
+    codes = [answer.status_code for answer in answers]
+    assert set(codes) == {200, 429}
+    assert {a.json()["code"] for a in answers if a.status_code == 429} == {"concurrency_limited"}
+    assert client.post("/detect", files={"image": group}).status_code == 200
+
+
+def test_trying_pictures_against_one_person_ends(
+    caller: Callable[..., httpx.Client], hanks: bytes, astronaut: bytes
+) -> None:
+    owner = caller("enroll")
+    place, other = populate(owner, hanks), populate(owner, hanks)
+    client = caller("verify")
+
+    def verify(image: bytes, where: Place) -> httpx.Response:
+        data = {"collection": where.collection, "person_id": where.person_id, "threshold": "0.99"}
+        return client.post("/verify", files={"image": image}, data=data)
+
+    answers = [verify(astronaut, place) for _ in range(32)]
+    assert [a.status_code for a in answers[:30]] == [200] * 30
+    assert not any(a.json()["verified"] for a in answers[:30])
+    assert answers[-1].status_code == 429
+    assert answers[-1].json()["code"] == "verify_limited"
+    assert int(answers[-1].headers["retry-after"]) > 60
+    # The person's own picture would not help now either, and other persons are not concerned.
+    assert verify(hanks, place).status_code == 429
+    assert verify(hanks, other).json()["verified"] is True
+
+
+def test_limits_survive_a_restart(serve: Callable[..., Service], group: bytes) -> None:
+    service = serve(ROLLCALL_REQUIRE_KEYS="true")
+    secret = make_on_command_line(service, "--scope", "read", "--requests-a-minute", "3")
+    headers = {"Authorization": f"Bearer {secret}"}
+    with service.client() as client:
+        wait_until(lambda: client.get("/models", headers=headers).status_code == 200)
+        wait_until(lambda: client.get("/models", headers=headers).status_code == 429)
+    assert service.terminate() == 0
+    again = serve(ROLLCALL_REQUIRE_KEYS="true")
+    with again.client() as client:
+        assert client.get("/models", headers=headers).status_code == 429
+
+
+def test_replicas_count_together_and_forget_a_revoked_key_together(
+    serve: Callable[..., Service],
+) -> None:
+    one, other = serve(ROLLCALL_REQUIRE_KEYS="true"), serve(ROLLCALL_REQUIRE_KEYS="true")
+    secret = make_on_command_line(one, "--scope", "read", "--requests-a-minute", "100")
+    headers = {"Authorization": f"Bearer {secret}"}
+    with one.client() as here, other.client() as there:
+        wait_until(lambda: here.get("/models", headers=headers).status_code == 200)
+        wait_until(lambda: here.get("/models", headers=headers).status_code == 429)
+        wait_until(lambda: there.get("/models", headers=headers).status_code == 429)
+        run(one, "keys", "revoke", secret.split("_")[1])
+        for client in (here, there):
+            wait_until(lambda c=client: c.get("/models", headers=headers).status_code == 401)
+
+
+# -- the start --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def outside(tiny_pack: Any, database_url: str, tmp_path: Any) -> Iterator[dict[str, str]]:
+    yield {
+        "ROLLCALL_DATABASE_URL": database_url,
+        "ROLLCALL_SECRET": SECRET,
+        "ROLLCALL_PACK": str(tiny_pack),
+        "ROLLCALL_DATA_DIR": str(tmp_path / "data"),
+        "ROLLCALL_HOST": "0.0.0.0",  # noqa: S104 (that is what is tested)
+    }
+
+
+def test_beyond_loopback_a_key_is_asked_for_whatever_the_settings_say(
+    outside: dict[str, str],
+) -> None:
+    service = Service({**outside, "ROLLCALL_REQUIRE_KEYS": "false"})
+    try:
+        service.wait_until_ready()
+        with service.client() as client:
+            assert client.get("/models").status_code == 401
+            assert client.get("/healthz").status_code == 200
+        assert '"event": "no_keys"' in service.output()
+    finally:
+        service.kill()
+
+
+def make_on_command_line(service: Service, *options: str) -> str:
+    return run(service, "keys", "create", "--name", "test", *options).strip()
+
+
+def run(service: Service, *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=ROOT,
+        env=environment(service.settings),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def wait_until(holds: Callable[[], bool], patience: float = 30.0) -> None:
+    give_up = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < give_up, "it never came to be"
+        time.sleep(0.02)
