@@ -6,7 +6,6 @@ takes every third time that the place is reached, `@0.1` a random tenth of the t
 """
 
 import contextlib
-import ipaddress
 import os
 import re
 import signal
@@ -16,6 +15,7 @@ from random import Random
 from typing import Final
 
 from app.errors import CannotStart
+from app.settings import is_loopback
 
 PLACES: Final = frozenset(
     {
@@ -95,7 +95,7 @@ def arm(plan: str, host: str) -> None:
     this machine.
     """
     steps = parse(plan)
-    if steps and not _is_loopback(host):
+    if steps and not is_loopback(host):
         raise CannotStart(
             f"ROLLCALL_FAILPOINTS is for tests on this machine, but ROLLCALL_HOST is {host}. "
             "Unset it."
@@ -108,10 +108,3 @@ def hit(place: str) -> None:
     """Pass a place by; at one that is armed somebody may die."""
     if _armed and (step := _armed.get(place)) is not None and step.due(_random):
         step.kill()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

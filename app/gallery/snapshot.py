@@ -152,6 +152,7 @@ def _write(file: FileIO, state: State, key: DataKey, collection: str, model: str
     _write_all(file, memoryview(header + cipher.seal(0, b"", header)))
     hit("snapshot.half_written")
     about = sha256(header).digest()
+    hit("snapshot.half_written")
     for number, rows in enumerate(state.rows(), 1):
         plain = b"".join(
             (
