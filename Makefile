@@ -10,10 +10,10 @@ TEST_STAMP := $(VENV)/.installed-test
 TOOLS       := .venv-tools
 TOOLS_STAMP := $(TOOLS)/.installed
 FUZZ_SECONDS ?= 600
-TORCH      := torch==2.13.0
+TORCH       := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long fuzz train-demo lint env docker-try lock clean
+.PHONY: help run test test-long kills soak fuzz train-demo lint env docker-try supply-chain lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -34,7 +34,8 @@ $(TEST_STAMP): locks/test.txt | $(PY)
 
 $(TOOLS_STAMP): locks/tools.txt
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: -r $<
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    --no-deps --only-binary=:all: -r $<
 	@touch $@
 
 run: $(RUN_STAMP)  ## install, start PostgreSQL if none is named, migrate, serve on 127.0.0.1:8000
@@ -43,14 +44,23 @@ run: $(RUN_STAMP)  ## install, start PostgreSQL if none is named, migrate, serve
 test: $(TEST_STAMP) lint  ## lint, types, import rules and every test but the long ones
 	$(PY) -m pytest
 
-env:  ## write .env for docker compose, with random passwords
+env:  ## write .env for docker compose, with random secrets
 	@docker/make-env.sh
 
 docker-try: $(TEST_STAMP)  ## try the compose installation without an image registry (root, Debian)
 	@docker/try-offline.sh
 
+supply-chain: $(TOOLS_STAMP)  ## SBOM, licence list and audit of the locks, in dist/
+	$(TOOLS)/bin/python -m supply
+
 test-long: $(TEST_STAMP)  ## the tests that take minutes
 	$(PY) -m pytest -m long
+
+kills: $(TEST_STAMP)  ## two hundred kills of service and PostgreSQL at named places, under traffic
+	$(PY) -m pytest -m long tests/system/test_kill.py
+
+soak: $(TEST_STAMP)  ## an hour of traffic with a fault a minute (MINUTES=5 for less)
+	SOAK_MINUTES=$(or $(MINUTES),60) $(PY) -m pytest -m long tests/system/test_soak.py
 
 fuzz: $(TOOLS_STAMP)  ## feed the decoders random files (FUZZ_SECONDS=600 for each format)
 	@for format in jpeg png webp exif; do \
@@ -78,4 +88,4 @@ lock:  ## make the lock files anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra cpu --extra tools -o locks/tools.txt
 
 clean:  ## remove the virtual environment and caches (never the data directory)
-	rm -rf $(VENV) $(TOOLS) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

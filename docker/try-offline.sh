@@ -73,7 +73,8 @@ fi
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin:$PATH
 export DOCKER_HOST=unix://$work/d.sock DOCKER_BUILDKIT=1 COMPOSE_DOCKER_CLI_BUILD=1
 export DOCKER_CONFIG=$work/client COMPOSE_PROJECT_NAME=rollcall-trial
-unset COMPOSE_FILE POSTGRES_PASSWORD ROLLCALL_DB_PASSWORD
+secrets=(ROLLCALL_SECRET POSTGRES_PASSWORD ROLLCALL_DB_OWNER_PASSWORD ROLLCALL_DB_PASSWORD)
+unset COMPOSE_FILE "${secrets[@]}"
 compose() { /usr/bin/docker-compose "$@"; }
 
 # --- a copy of what a user has, with an .env made as a user makes it -------------------------------
@@ -92,15 +93,15 @@ port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)
 echo "ROLLCALL_PORT=$port" >> .env
 echo "ROLLCALL_CPUS=$(nproc | awk '{ print ($1 < 2) ? $1 : 2 }')" >> .env
 set -a; . ./.env; set +a
-unset POSTGRES_PASSWORD ROLLCALL_DB_PASSWORD  # compose takes them from .env, as for a user
+unset "${secrets[@]}"  # compose takes them from .env, as for a user
 
-for name in POSTGRES_PASSWORD ROLLCALL_DB_PASSWORD POSTGRES_VERSION PYTHON_VERSION; do
+for name in "${secrets[@]}" POSTGRES_VERSION PYTHON_VERSION; do
     sed "s/^$name=.*/$name=/" .env > "$work/incomplete.env"
     if (unset "$name"; compose --env-file "$work/incomplete.env" config) >"$work/refused" 2>&1
     then fail "compose accepted an empty $name"; fi
     grep -q "$name" "$work/refused" || fail "compose refused, but did not name $name"
 done
-ok 'compose refuses to start while a password or a version is empty, and names it'
+ok 'compose refuses to start while a secret or a version is empty, and names it'
 compose -f docker-compose.yml -f docker/compose.gpu.yml config >"$work/gpu.yml"
 grep -q 'ROLLCALL_DEVICE: cuda' "$work/gpu.yml" && grep -q 'driver: nvidia' "$work/gpu.yml" \
     || fail 'the GPU override lost its settings'
@@ -199,6 +200,9 @@ ok "python:$PYTHON_VERSION $(megabytes "python:$PYTHON_VERSION"), postgres:$POST
 # The one addition: without iptables a build reaches loopback only through the host's network.
 cat > host-network.yml <<'EOF'
 services:
+  migrate:
+    build:
+      network: host
   rollcall:
     build:
       network: host
@@ -227,6 +231,9 @@ start=$(seconds)
 compose up -d >"$work/up.log" 2>&1 || { cat "$work/up.log"; fail 'up failed'; }
 healthy 300
 ok "both healthy after $(since "$start")"
+[ "$(docker inspect --format '{{.State.ExitCode}}' rollcall-trial_migrate_1)" = 0 ] \
+    || fail 'the migration did not end well'
+ok 'the migration ran as the owner of the tables, and ended'
 
 say 'how it runs'
 inside python - <<'EOF'
@@ -255,7 +262,8 @@ print("ok    the root file system is read-only; /data and /tmp can be written")
 assert not importlib.util.find_spec("torch")
 print("ok    no torch in the image")
 EOF
-grep -oE '^ {6}ROLLCALL_[A-Z_]+:' docker-compose.yml | tr -d ' :' | grep -v ROLLCALL_DB_PASSWORD >"$work/handed-on"
+grep -oE '^ {6}ROLLCALL_[A-Z_]+:' docker-compose.yml | tr -d ' :' \
+    | grep -vE '^ROLLCALL_(DB_|EXTRA$)' | sort -u >"$work/handed-on"
 inside python -m app settings >"$work/settings"
 while read -r name; do
     grep -q "^$name=" "$work/settings" || fail "compose hands on $name, which is no setting"
@@ -268,11 +276,16 @@ ok 'not even root in the container can write there'
 as_service() { compose exec -T db sh -c 'PGPASSWORD=$ROLLCALL_DB_PASSWORD psql -h 127.0.0.1 -U rollcall -d rollcall -Atc "$0"' "$1"; }
 [ "$(as_service 'select rolsuper or rolcreaterole or rolcreatedb from pg_roles where rolname = current_user')" = f ] \
     || fail 'the service role has more rights than it needs'
+for change in 'create table mine (id int)' 'alter table persons disable trigger all' \
+    'drop table changes' 'truncate changes' 'update alembic_version set version_num = 0'; do
+    if as_service "$change" >/dev/null 2>&1; then fail "the service's role could: $change"; fi
+done
+if compose logs rollcall | grep -q role_may_change_schema; then fail 'the service may change the schema'; fi
 if compose exec -T db sh -c 'PGPASSWORD=wrong psql -h 127.0.0.1 -U rollcall -d rollcall -c "select 1"' >/dev/null 2>&1
 then fail 'PostgreSQL took a wrong password'; fi
 if compose exec -T db sh -c 'PGPASSWORD=$ROLLCALL_DB_PASSWORD psql -h 127.0.0.1 -U postgres -c "select 1"' >/dev/null 2>&1
 then fail "PostgreSQL took the service's password for the superuser"; fi
-ok "PostgreSQL $(as_service 'show server_version') is not published, takes no wrong password; the service's role is no superuser"
+ok "PostgreSQL $(as_service 'show server_version') is not published, takes no wrong password; the service's role cannot change the schema"
 
 # --- what it is for --------------------------------------------------------------------------------
 say 'enrol and identify'
@@ -285,6 +298,12 @@ EOF
 done
 url=http://127.0.0.1:$port
 ask() { curl --silent --show-error --noproxy '*' --max-time 60 "$@"; }
+status=$(ask -o /dev/null -w '%{http_code}' -F "image=@$work/t1.jpg" "$url/identify")
+[ "$status" = 401 ] || fail "a request without a key was answered with $status"
+key=$(inside python -m app keys create --name trial --scope identify --scope enroll)
+[[ $key == rc_* ]] || fail "no key came from keys create: $key"
+ok 'without a key: 401; a key is made with docker compose exec, and shown once'
+ask() { curl --silent --show-error --noproxy '*' --max-time 60 --header "Authorization: Bearer $key" "$@"; }
 identify() {  # who is the largest face of a photo, and how long did it take
     ask -w '\n%{time_total}' -F "image=@$1" "$url/identify" | "$python" -c '
 import json, sys
@@ -308,7 +327,7 @@ ok "a stranger of t1.jpg: $(identify "$work/t1.jpg")"
 echo "memory: $(docker stats --no-stream --format '{{.Name}} {{.MemUsage}}' | tr '\n' ';')"
 
 # --- what must last --------------------------------------------------------------------------------
-say 'restart, down and up, a killed database, a restored dump'
+say 'restart, down and up, a killed database, a restored backup'
 again() {  # what happened before. Names come from PostgreSQL, and may take 10 s to come back.
     local found tries=1 end=$((SECONDS + 10))
     until found=$(identify "$work/astronaut.png") && [[ $found == 'Eileen Collins '* ]]; do
@@ -321,17 +340,20 @@ again() {  # what happened before. Names come from PostgreSQL, and may take 10 s
 start=$(seconds); compose restart >/dev/null 2>&1; healthy 300; again "restart ($(since "$start"))"
 start=$(seconds); compose down >/dev/null 2>&1; compose up -d >/dev/null 2>&1; healthy 300; again "down and up ($(since "$start"))"
 start=$(seconds); compose kill -s KILL db >/dev/null 2>&1; compose up -d >/dev/null 2>&1; healthy 300; again "kill -9 of PostgreSQL ($(since "$start"))"
-# The commands of docs/docker.md: dump, lose both volumes, restore, start.
-compose exec -T db pg_dump -U postgres -Fc rollcall >"$work/rollcall.dump"
+# The commands of docs/docker.md: back up, lose both volumes, restore, start.
+inside python -m app backup /data/backup >"$work/backup.log" 2>&1 \
+    || { cat "$work/backup.log"; fail 'backup failed'; }
+inside tar -C /data -c backup >"$work/backup.tar"
 compose down -v >/dev/null 2>&1
 compose up -d db >/dev/null 2>&1
 for _ in $(seq 120); do
     [ "$(docker inspect --format '{{.State.Health.Status}}' "$(compose ps -q db)")" = healthy ] && break
     sleep 0.5
 done
-compose exec -T db pg_restore -U postgres -d rollcall --no-owner --role=rollcall --exit-on-error \
-    <"$work/rollcall.dump"
-compose up -d >/dev/null 2>&1; healthy 300; again 'both volumes lost and the dump restored'
+compose run --rm -T migrate sh -c 'tar -C /data -x && python -m app restore /data/backup' \
+    <"$work/backup.tar" >"$work/restore.log" 2>&1 || { cat "$work/restore.log"; fail 'restore failed'; }
+grep -q "collection 'default': revision 1, 1 persons" "$work/restore.log" || { cat "$work/restore.log"; fail 'restore says something else'; }
+compose up -d >/dev/null 2>&1; healthy 300; again 'both volumes lost and the backup restored'
 start=$(seconds); compose stop rollcall >/dev/null 2>&1
 code=$(docker inspect --format '{{.State.ExitCode}}' "$(compose ps -q rollcall)")
 ok "stop takes $(since "$start"), exit code $code"

@@ -1,6 +1,6 @@
 """What the store can say no with."""
 
-from app.errors import Conflict, NotFound, Unavailable
+from app.errors import CannotStart, Conflict, NotFound, Unavailable
 
 
 class DatabaseUnavailable(Unavailable):
@@ -64,6 +64,18 @@ class KeyInFlight(Conflict):
 
     code = "idempotency_key_in_flight"
     retry_after = 1
+
+
+class BackupFailed(CannotStart):
+    """No backup was made: what stands in its folder is not one."""
+
+    code = "backup_failed"
+
+
+class RestoreRefused(CannotStart):
+    """A backup that is damaged, of another kind, or does not go into this database."""
+
+    code = "restore_refused"
 
 
 class KeyNotFound(NotFound):

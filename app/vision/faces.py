@@ -62,6 +62,7 @@ class Vision:
         embed_batch: int,
         decoder: Decoder,
         queue_depth: int,
+        queue_seconds: float,
         deadline: float,
     ) -> None:
         self.pack = pack
@@ -82,6 +83,7 @@ class Vision:
             workers=workers,
             limit=1,
             depth=queue_depth,
+            patience=queue_seconds,
             deadline=deadline,
         )
         self.embedding: MicroBatcher[_Crops, Floats] = MicroBatcher(
@@ -91,6 +93,7 @@ class Vision:
             workers=1 if device == "cuda" else workers,
             limit=embed_batch,
             depth=queue_depth,
+            patience=queue_seconds,
             deadline=deadline,
         )
 
@@ -181,6 +184,7 @@ def open_vision(
     embed_batch: int,
     decoder: Decoder,
     queue_depth: int,
+    queue_seconds: float,
     deadline: float,
 ) -> Vision:
     """The pack of that name or path, at work on `device`, not yet warm.
@@ -199,5 +203,6 @@ def open_vision(
         embed_batch=embed_batch or EMBED_BATCH[device],
         decoder=decoder,
         queue_depth=queue_depth,
+        queue_seconds=queue_seconds,
         deadline=deadline,
     )

@@ -28,6 +28,7 @@ def starter() -> Iterator[Vision]:
         embed_batch=0,
         decoder=decoder,
         queue_depth=100,
+        queue_seconds=60.0,
         deadline=60,
     )
     decoder.close()

@@ -49,6 +49,8 @@ def test_five_hundred_at_once_each_get_their_own_faces_back(
                     sleep(int(answer.headers["retry-after"]))
                     continue
                 assert answer.status_code == 200, answer.text
+                if not answer.json()["details"]:  # PostgreSQL was too slow to give the names
+                    continue
                 return answer.json()["faces"]
 
         alone = [ask(picture) for picture in pictures]

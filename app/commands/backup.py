@@ -1,0 +1,109 @@
+"""`python -m app backup`: the whole installation in a folder, while the service runs or not."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from app import __version__
+from app.commands.parsing import Commands
+from app.main import open_database
+from app.settings import Settings
+from app.store import backup, backup_manifest
+from app.store.backup_manifest import BackupManifest, PackEntry
+from app.store.database import Database
+from app.store.embedded import EmbeddedPostgres
+from app.store.errors import BackupFailed
+from app.vision.pack import find_pack, read_pack
+
+
+def add(commands: Commands) -> None:
+    command = commands.add_parser(
+        "backup",
+        help="copy the database and the packs into a folder; the service may run",
+        description="Copy the database and the packs into a new folder, and read the copy again. "
+        "The service may run and write meanwhile. The root secret is not in it.",
+    )
+    command.add_argument("folder", type=Path, help="a folder that is not there yet, or empty")
+    command.set_defaults(run=lambda asked, settings: asyncio.run(_backup(settings, asked.folder)))
+
+
+async def _backup(settings: Settings, folder: Path) -> None:
+    """Raises BackupFailed, CannotStart, DatabaseUnavailable."""
+    _make_empty(folder)
+    packs = await asyncio.to_thread(_copy_packs, settings, folder)
+    async with _database(settings) as database:
+        state = await backup.dump(database, folder / backup_manifest.DUMP)
+    manifest = BackupManifest(
+        rollcall=__version__,
+        state=state,
+        packs=packs,
+        files=await asyncio.to_thread(backup_manifest.hashes, folder),
+    )
+    await asyncio.to_thread(backup_manifest.write, folder, manifest)
+    templates = sum(each.templates for each in state.collections)
+    print(
+        f"{folder}: {len(state.collections)} collections, {templates} templates, as of {state.at}."
+    )
+    print("Its files were read again and are what the manifest says.")
+    missing = {each.model for each in state.collections if each.model} - {p.model for p in packs}
+    if missing:
+        print(
+            f"NOT in it: the packs of models {', '.join(sorted(missing))}. Their collections "
+            "cannot be asked without. Name the packs in ROLLCALL_EXTRA_PACKS and back up again."
+        )
+    print(
+        "NOT in it: the root secret (ROLLCALL_SECRET, or the file `secret` in the data directory). "
+        "Without it the templates cannot be read by anybody. Keep a copy of it elsewhere."
+    )
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Database]:
+    """The database; an embedded one that a service holds through its socket, left as it is.
+
+    Raises BackupFailed where there is none, CannotStart.
+    """
+    if settings.database_url is None:
+        postgres = EmbeddedPostgres(settings.data_dir / "postgres")
+        if not (postgres.folder / "data" / "PG_VERSION").exists():
+            raise BackupFailed(
+                f"There is no database in {settings.data_dir}. Set ROLLCALL_DATA_DIR or "
+                "ROLLCALL_DATABASE_URL as the service has it."
+            )
+        if url := await postgres.running_url():
+            database = Database(url, pool=settings.database_pool)
+            try:
+                yield database
+            finally:
+                await database.close()
+            return
+    async with open_database(settings) as database:
+        yield database
+
+
+def _make_empty(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise BackupFailed(f"{folder} is not empty. Name another folder.")
+        folder.chmod(0o700)
+    except OSError as error:
+        raise BackupFailed(f"{folder} cannot be made: {error.strerror}.") from None
+
+
+def _copy_packs(settings: Settings, folder: Path) -> tuple[PackEntry, ...]:
+    """Every pack that the settings name, in `packs/NUMBER-NAME`; its files as they are."""
+    entries = []
+    for number, name in enumerate((settings.pack, *settings.extra_packs)):
+        pack = read_pack(find_pack(name, settings.packs_dir))
+        into = f"packs/{number}-{pack.folder.name}"
+        try:
+            shutil.copytree(pack.folder, folder / into)
+        except (OSError, shutil.Error) as error:
+            raise BackupFailed(f"Pack {pack.folder} cannot be copied: {error}.") from None
+        entries.append(
+            PackEntry(folder=into, name=pack.name, version=pack.version, model=pack.model)
+        )
+    return tuple(entries)

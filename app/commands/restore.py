@@ -1,0 +1,96 @@
+"""`python -m app restore`: a backup into an empty installation."""
+
+import asyncio
+from pathlib import Path
+
+from app.commands.parsing import Commands
+from app.errors import CannotStart
+from app.main import open_database
+from app.settings import Settings
+from app.store import backup, backup_manifest, erasures, vaultkeys
+from app.store.backup_manifest import BackupManifest
+from app.store.database import Database
+from app.vision.pack import find_pack, read_pack
+
+
+class SecretDoesNotFit(CannotStart):
+    """The restored templates were sealed under another root secret than the one that is given."""
+
+    code = "secret_does_not_fit"
+
+
+def add(commands: Commands) -> None:
+    command = commands.add_parser(
+        "restore",
+        help="fill an empty database from a backup",
+        description="Fill an empty database from a backup, after checking its hashes, and check "
+        "what came in. The service must be stopped.",
+    )
+    command.add_argument("folder", type=Path, help="what `python -m app backup` wrote")
+    command.add_argument(
+        "--erasures",
+        type=Path,
+        metavar="FILE",
+        help="the access log (`python -m app audit export FILE`): who was erased since the backup "
+        "is erased again",
+    )
+    command.set_defaults(
+        run=lambda asked, settings: asyncio.run(_restore(settings, asked.folder, asked.erasures))
+    )
+
+
+async def _restore(settings: Settings, folder: Path, log: Path | None) -> None:
+    """Raises RestoreRefused, CannotStart, DatabaseUnavailable."""
+    manifest = await asyncio.to_thread(backup_manifest.read, folder)
+    entries = None if log is None else erasures.read(log)
+    async with open_database(settings) as database:
+        await backup.restore(database, folder / backup_manifest.DUMP, manifest.state)
+        again = None if entries is None else await erasures.repeat(database, entries)
+        unopened = await _try_secret(database)
+    for each in manifest.state.collections:
+        print(
+            f"collection '{each.name}': revision {each.revision}, {each.persons} persons, "
+            f"{each.templates} templates, as the backup says"
+        )
+    if again is not None:
+        print(
+            f"erased again: {again.persons} persons, {again.faces} faces, "
+            f"{again.collections} collections"
+        )
+    else:
+        print(
+            f"WHO WAS ERASED AFTER {manifest.state.at} IS BACK. If an access log reaches further: "
+            "restore once more into an empty database, with --erasures."
+        )
+    _say_what_is_next(settings, folder, manifest)
+    if unopened is not None:
+        raise SecretDoesNotFit(f"Everything is restored, but: {unopened.detail}")
+
+
+async def _try_secret(database: Database) -> CannotStart | None:
+    """Why the root secret of these settings does not open the keys that came in, if it does not."""
+    try:
+        async with database.snapshot() as connection:
+            await vaultkeys.require_openable(connection)
+    except CannotStart as reason:
+        return reason
+    return None
+
+
+def _say_what_is_next(settings: Settings, folder: Path, manifest: BackupManifest) -> None:
+    here = set()
+    for name in (settings.pack, *settings.extra_packs):
+        try:
+            here.add(read_pack(find_pack(name, settings.packs_dir)).model)
+        except CannotStart as error:
+            print(f"pack '{name}': {error.detail}")
+    models = {each.model for each in manifest.state.collections if each.model}
+    for pack in manifest.packs:
+        if pack.model in models - here:
+            print(f"next: name {folder / pack.folder} in ROLLCALL_PACK or ROLLCALL_EXTRA_PACKS")
+    if unknown := models - here - {pack.model for pack in manifest.packs}:
+        print(f"next: find the packs of models {', '.join(sorted(unknown))}; none is in the backup")
+    print(
+        "next: start the service, with the root secret of these settings. Indexes and snapshots "
+        "are made anew by themselves."
+    )

@@ -1,0 +1,1 @@
+"""What goes into the image and under which terms: SBOM, licences, known vulnerabilities."""
