@@ -38,7 +38,7 @@ def answer_while(
     decoder.suspend()
     asking = threading.Thread(target=ask)
     asking.start()
-    time.sleep(2)  # by then the request has come to the decoder
+    time.sleep(1.5)  # by then the request has come to the decoder
     assert not answers
     happens(decoder)
     asking.join(60)

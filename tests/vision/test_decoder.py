@@ -167,10 +167,10 @@ def test_a_process_that_computes_too_long_ends_even_if_nobody_stops_it() -> None
 def test_seconds_are_counted_anew_for_each_picture(photo: bytes) -> None:
     """Else an honest process would end after so many seconds of honest work."""
     process = _Process(MODULE, ImageLimits(), 1)
-    large = save(Image.new("RGB", (5000, 5000)), "PNG")
+    picture = save(Image.new("RGB", (2000, 1500)), "PNG")
     child = psutil.Process(process._process.pid)
     while sum(child.cpu_times()[:2]) < 2.5:
-        assert isinstance(process.ask(large, 60, ImageLimits()), np.ndarray)
+        assert isinstance(process.ask(picture, 60, ImageLimits()), np.ndarray)
     process.close()
 
 
