@@ -11,7 +11,7 @@ TOOLS_STAMP := $(TOOLS)/.installed
 TORCH      := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long train-demo lint env docker-try supply-chain lock clean
+.PHONY: help run test test-long kills soak train-demo lint env docker-try supply-chain lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -54,6 +54,12 @@ supply-chain: $(TOOLS_STAMP)  ## SBOM, licence list and audit of the locks, in d
 
 test-long: $(TEST_STAMP)  ## the tests that take minutes
 	$(PY) -m pytest -m long
+
+kills: $(TEST_STAMP)  ## two hundred kills of service and PostgreSQL at named places, under traffic
+	$(PY) -m pytest -m long tests/system/test_kill.py
+
+soak: $(TEST_STAMP)  ## an hour of traffic with a fault a minute (MINUTES=5 for less)
+	SOAK_MINUTES=$(or $(MINUTES),60) $(PY) -m pytest -m long tests/system/test_soak.py
 
 train-demo: $(TEST_STAMP)  ## photos to crops to a trained, measured pack (PHOTOS=folder for yours)
 	$(PY) -m models.training demo --out $(DEMO) $(if $(PHOTOS),--photos $(PHOTOS))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from app import __version__, logs
-from app.commands import audit, backup, keys, migrate, restore, serve
+from app.commands import audit, backup, keys, migrate, restore, secrets, serve
 from app.commands import settings as settings_command
 from app.errors import RollcallError
 from app.settings import read_settings
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=__version__)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for each in (serve, migrate, keys, audit, backup, restore, settings_command):
+    for each in (serve, migrate, keys, secrets, audit, backup, restore, settings_command):
         each.add(commands)
     return root
 

@@ -6,6 +6,7 @@ next batch gathers. An idle service therefore adds no latency and a busy one get
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -14,6 +15,7 @@ from time import perf_counter
 from typing import Generic, TypeVar
 
 from app.errors import Overloaded
+from app.pace import Pace
 from app.stages import Stages, current
 
 Item = TypeVar("Item")
@@ -55,9 +57,10 @@ class MicroBatcher(Generic[Item, Answer]):
     """Runs `run(items) -> answers` on `executor`, `workers` batches at a time.
 
     `run` returns one answer an item, in order; an Exception in an item's place fails that item
-    alone, and one that `run` raises fails its whole batch. `limit` bounds a batch, `depth` what
-    waits: past it `submit` raises Overloaded at once. An entry that has waited `deadline` seconds
-    is answered with Overloaded too.
+    alone, and one that `run` raises fails its whole batch. `limit` bounds a batch. `submit` raises
+    Overloaded at once where an item would wait longer than `patience` seconds, as far as can be
+    told from how long batches took so far, and where `depth` items wait. An entry that has waited
+    `deadline` seconds is answered with Overloaded too.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class MicroBatcher(Generic[Item, Answer]):
         workers: int,
         limit: int,
         depth: int,
+        patience: float,
         deadline: float,
     ) -> None:
         self.name = name
@@ -78,7 +82,9 @@ class MicroBatcher(Generic[Item, Answer]):
         self._executor = executor
         self._limit = limit
         self._depth = depth
+        self._patience = patience
         self._deadline = deadline
+        self._pace = Pace(workers)
         self._waiting: deque[Entry[Item, Answer]] = deque()
         self._free = workers
         self._running: set[asyncio.Task[None]] = set()
@@ -87,8 +93,35 @@ class MicroBatcher(Generic[Item, Answer]):
     def waiting(self) -> int:
         return len(self._waiting)
 
+    @property
+    def wait(self) -> float:
+        """Seconds that an item which came now would wait; about right, and 0 if a worker is free.
+
+        Nobody is told to come later while nothing waits: a stage slower than its patience would
+        else take one item at a time, and never learn that it has become faster.
+        """
+        present = sum(not entry.answer.done() for entry in self._waiting)
+        if not present:
+            return 0.0
+        return self._pace.wait(len(self._running) + math.ceil(present / self._limit))
+
+    def admit(self) -> None:
+        """Raises Overloaded, with the seconds to stay away, where an item would wait too long."""
+        wait = self.wait
+        if wait > self._patience:
+            raise Overloaded(
+                f"Stage '{self.name}' is busy for {wait:.1f} s. Try again after that, with fewer "
+                "requests at a time.",
+                retry_after=math.ceil(wait),
+                stage=self.name,
+            )
+
     async def submit(self, item: Item) -> Answer:
         """The answer for `item`. Raises Overloaded, and whatever `run` gave in its place."""
+        # The images of one request are let in together: else it could never have many.
+        request = current()
+        if not any(entry.stages is request for entry in self._waiting):
+            self.admit()
         if len(self._waiting) >= self._depth:
             raise Overloaded(
                 f"The queue of stage '{self.name}' is full ({self._depth} waiting). Try again.",
@@ -145,6 +178,7 @@ class MicroBatcher(Generic[Item, Answer]):
             )
         except Exception as error:
             answers = [error] * len(taken)
+        self._pace.took(perf_counter() - begin)
         for entry, answer in zip(taken, answers, strict=True):
             if entry.answer.done():
                 continue

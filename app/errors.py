@@ -71,9 +71,13 @@ class Unavailable(RollcallError):
 
 
 class Overloaded(Unavailable):
-    """A bounded queue is full, or the deadline passed while waiting in one."""
+    """A bounded queue is full or too slow, or the deadline passed while waiting in one."""
 
     code = "overloaded"
+
+    def __init__(self, detail: str, *, retry_after: int = 1, **facts: Any) -> None:
+        super().__init__(detail, **facts)
+        self.retry_after = retry_after
 
 
 class CannotStart(RollcallError):

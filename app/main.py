@@ -11,7 +11,7 @@ import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from app import __version__
+from app import __version__, failpoints
 from app.api import (
     audit,
     collections,
@@ -27,14 +27,15 @@ from app.api import (
     verify,
 )
 from app.api.door import Door
+from app.api.intake import Intake
 from app.errors import CannotStart, RollcallError
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
-from app.settings import Settings
+from app.settings import Settings, is_loopback
 from app.store import collections as collections_store
+from app.store import durability, migrate, resealing, roles, vaultkeys
 from app.store import keys as keys_store
-from app.store import migrate, resealing, roles, vaultkeys
-from app.store.database import Database
+from app.store.database import FOLLOWING, Database
 from app.store.embedded import EmbeddedPostgres, owning
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
 from app.sync.access import Access
@@ -49,7 +50,6 @@ log = structlog.get_logger()
 
 # Followers read while requests hold connections and wait for them: they need some of their own.
 _SYNC_POOL: Final = 4
-_FORM_OVERHEAD: Final = 1_000_000
 
 _DESCRIPTION: Final = """\
 Who is this, among the people I have enrolled? Enrol people from photos, verify one against one,
@@ -60,6 +60,7 @@ JSON. Errors are problem details (RFC 9457) with a stable `code`.
 
 def create_app(settings: Settings) -> FastAPI:
     """The application, not yet started: packs, database and index come up in its lifespan."""
+    failpoints.arm(settings.failpoints, settings.host)
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
@@ -91,11 +92,16 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(room.router, responses=problems.RESPONSES)
     app.include_router(health.router)
     problems.install(app)
+
+    def admit() -> None:
+        app.state.rooms.admit()  # which stand only once the lifespan has begun
+
     app.add_middleware(
         Door,
         requests=metrics.Requests(registry),
-        # Base64 makes three bytes four.
-        max_body=settings.max_images * settings.max_image_bytes * 4 // 3 + _FORM_OVERHEAD,
+        intake=Intake(settings),
+        admit=admit,
+        keyless=not settings.keys_required,
     )
     return app
 
@@ -113,7 +119,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     async with database.transaction() as connection:
         await vaultkeys.require_openable(connection)
         pepper = await vaultkeys.secret_of(connection, keys_store.PURPOSE)
-    following = Database(database.url, pool=_SYNC_POOL, vault=database.vault)
+    following = Database(database.url, pool=_SYNC_POOL, vault=database.vault, patience=FOLLOWING)
     stack.push_async_callback(following.close)
     sync = Sync(
         following,
@@ -121,6 +127,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
             kernel,
             threads=settings.workers or len(os.sched_getaffinity(0)),
             depth=settings.queue_depth,
+            patience=settings.queue_seconds,
             deadline=settings.deadline,
         ),
         snapshots=settings.data_dir / "snapshots",
@@ -159,6 +166,7 @@ def _open_packs(settings: Settings) -> tuple[Vision, dict[str, Vision]]:
             embed_batch=settings.embed_batch,
             limits=settings.images,
             queue_depth=settings.queue_depth,
+            queue_seconds=settings.queue_seconds,
             deadline=settings.deadline,
         )
         for name in (settings.pack, *settings.extra_packs)
@@ -192,6 +200,25 @@ async def _warm_up(app: FastAPI, rooms: Rooms) -> None:
 
 
 @contextlib.asynccontextmanager
+async def join_database(settings: Settings) -> AsyncIterator[Database]:
+    """As `open_database`, but beside a running service of the same data directory: on its server.
+
+    For commands that change rows only. Raises CannotStart.
+    """
+    postgres = EmbeddedPostgres(settings.data_dir / "postgres")
+    url = None if settings.database_url is not None else await postgres.running_url()
+    if url is None:
+        async with open_database(settings) as database:
+            yield database
+        return
+    database = Database(url, pool=settings.database_pool, vault=open_vault(settings))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """The database that was named, or one of our own in the data directory, with its vault.
 
@@ -205,8 +232,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         else:
             stack.enter_context(owning(settings.data_dir))
             postgres = EmbeddedPostgres(settings.data_dir / "postgres")
-            url = await postgres.start()
-            stack.push_async_callback(postgres.stop)
+            url = await stack.enter_async_context(postgres.running())
         database = Database(url, pool=settings.database_pool, vault=vault)
         stack.push_async_callback(database.close)
         yield database
@@ -220,7 +246,7 @@ def open_vault(settings: Settings) -> Vault:
     """
     if settings.secret is not None:
         primary = read_secret(settings.secret.get_secret_value(), "ROLLCALL_SECRET")
-    elif settings.database_url is None and settings.on_loopback:
+    elif settings.database_url is None and is_loopback(settings.host):
         path = settings.data_dir / "secret"
         primary = read_secret(secret_of_installation(path), str(path))
     else:
@@ -244,8 +270,16 @@ def _make_private(folder: Path) -> None:
 
 
 async def _await_schema(settings: Settings, database: Database) -> None:
-    """Wait until PostgreSQL answers, then bring its schema up to date or check that it is."""
-    step = migrate.upgrade if settings.migrate else migrate.require_current
+    """Wait until PostgreSQL answers, then bring its schema up to date or check that it is.
+
+    Raises CannotStart, also where PostgreSQL is set to lose what it acknowledges.
+    """
+    migration = migrate.upgrade if settings.migrate else migrate.require_current
+
+    async def step(database: Database) -> None:
+        await durability.require_at_start(database)
+        await migration(database)
+
     give_up = asyncio.get_running_loop().time() + settings.database_wait
     while True:
         try:

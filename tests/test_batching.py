@@ -5,12 +5,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import sleep
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app import stages
 from app.batching import Entry, MicroBatcher, next_batch
 from app.errors import Overloaded
 
@@ -38,7 +40,7 @@ def test_a_batch_is_the_oldest_who_still_wait(left: list[bool], limit: int) -> N
 
 
 def batcher(run: Callable[[Sequence[Any]], Sequence[Any]], **given: Any) -> MicroBatcher[Any, Any]:
-    settings = {"workers": 1, "limit": 4, "depth": 100, "deadline": 5.0, **given}
+    settings = {"workers": 1, "limit": 4, "depth": 100, "patience": 60.0, "deadline": 5.0, **given}
     return MicroBatcher("test", run, executor=ThreadPoolExecutor(4), **settings)
 
 
@@ -152,5 +154,123 @@ def test_a_batcher_that_closes_fails_those_who_wait() -> None:
         assert await running == 1
         with pytest.raises(Overloaded, match="stopping"):
             await waiting
+
+    asyncio.run(work())
+
+
+def test_who_would_wait_too_long_hears_so_at_once_with_the_seconds_to_stay_away() -> None:
+    """Twenty batches of 50 ms teach the pace; then ten wait, and 0.2 s is the most."""
+    gate = threading.Event()
+    gate.set()
+
+    def run(items: Sequence[int]) -> Sequence[int]:
+        gate.wait(5)
+        sleep(0.05)
+        return items
+
+    async def work() -> None:
+        queue = batcher(run, limit=1, patience=0.2)
+        for number in range(20):
+            await queue.submit(number)
+        gate.clear()
+        asks: list[asyncio.Task[int]] = []
+        refusals: list[Overloaded] = []
+        for number in range(30):
+            ask = asyncio.create_task(queue.submit(number))
+            await asyncio.sleep(0.001)
+            if ask.done():
+                error = ask.exception()
+                assert isinstance(error, Overloaded)
+                refusals.append(error)
+            else:
+                asks.append(ask)
+        assert 2 <= len(asks) <= 6, "about 0.2 s of batches of 50 ms"
+        assert len(refusals) == 30 - len(asks)
+        assert all(error.retry_after == 1 for error in refusals)
+        with pytest.raises(Overloaded):
+            queue.admit()
+        gate.set()
+        await asyncio.gather(*asks)
+        queue.admit()
+
+    asyncio.run(work())
+
+
+def test_a_stage_slower_than_its_patience_still_takes_one_more() -> None:
+    def run(items: Sequence[int]) -> Sequence[int]:
+        sleep(0.05)
+        return items
+
+    async def work() -> None:
+        queue = batcher(run, limit=1, patience=0.001)
+        running = asyncio.create_task(queue.submit(1))
+        await asyncio.sleep(0.01)
+        waiting = asyncio.create_task(queue.submit(2))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="busy"):
+            await queue.submit(3)
+        assert await asyncio.gather(running, waiting) == [1, 2]
+        assert await queue.submit(4) == 4
+
+    asyncio.run(work())
+
+
+def test_the_items_of_one_request_are_let_in_together() -> None:
+    def run(items: Sequence[int]) -> Sequence[int]:
+        sleep(0.005)
+        return items
+
+    async def request(queue: MicroBatcher[Any, Any], count: int) -> list[int]:
+        stages.begin()
+        return await asyncio.gather(*(queue.submit(number) for number in range(count)))
+
+    async def work() -> None:
+        queue = batcher(run, limit=1, patience=0.1)
+        many = asyncio.create_task(request(queue, 40))
+        await asyncio.sleep(0.02)
+        with pytest.raises(Overloaded, match="busy"):
+            await request(queue, 1)
+        assert await many == list(range(40))
+
+    asyncio.run(work())
+
+
+def test_those_who_have_left_keep_nobody_away() -> None:
+    gate = threading.Event()
+
+    def run(items: Sequence[int]) -> Sequence[int]:
+        gate.wait(5)
+        return items
+
+    async def work() -> None:
+        queue = batcher(run, limit=1, patience=0.2)
+        asks = [asyncio.create_task(queue.submit(0))]
+        await asyncio.sleep(0.01)
+        asks += [asyncio.create_task(queue.submit(number)) for number in range(1, 6)]
+        await asyncio.sleep(0.01)
+        queue._pace.seconds = 0.1
+        with pytest.raises(Overloaded):
+            queue.admit()
+        for ask in asks[1:]:
+            ask.cancel()
+        await asyncio.sleep(0.01)
+        queue.admit()
+        gate.set()
+        await asks[0]
+
+    asyncio.run(work())
+
+
+def test_a_longer_queue_sends_callers_away_for_longer() -> None:
+    async def work() -> None:
+        queue = batcher(lambda items: items, limit=1, patience=1.0)
+        queue._pace.seconds = 0.5
+        queue._free = 0  # nobody works, so the queue stays as it is
+        queue._waiting.extend(
+            Entry(number, asyncio.get_running_loop().create_future()) for number in range(9)
+        )
+        with pytest.raises(Overloaded) as refused:
+            queue.admit()
+        assert refused.value.retry_after == 5  # 9 batches of 0.5 s make 4.5 s
 
     asyncio.run(work())

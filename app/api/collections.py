@@ -8,9 +8,10 @@ from app.api import schemas
 from app.api.body import Ask, body_of, documented
 from app.api.deps import House, Limit, RequestId, cursor_number
 from app.api.fields import CollectionName, Cursor, Name
-from app.api.guard import Enroller, Eraser, Reader
+from app.api.guard import Admin, Enroller, Eraser, Reader
 from app.store.collections import Census
 from app.usecases import browse
+from app.usecases.audit_index import audit_collection
 from app.usecases.erase import erase_collection
 
 router = APIRouter(prefix="/collections", tags=["collections"])
@@ -68,6 +69,18 @@ async def delete(
 ) -> schemas.ErasedAnswer:
     """Persons, faces, templates and snapshots are gone when this answers. There is no undo."""
     return schemas.ErasedAnswer.of(await erase_collection(house, caller, name), request_id)
+
+
+@router.get("/{name}/audit", summary="Is the index what PostgreSQL holds?")
+async def audit(
+    caller: Admin, name: InPath, house: House, request_id: RequestId
+) -> schemas.AuditAnswer:
+    """Compares every template of this process's index with PostgreSQL, at one revision.
+
+    It takes some ten seconds for a million templates, and one at a time is made. Nothing is
+    changed or repaired.
+    """
+    return schemas.AuditAnswer.of(await audit_collection(house, caller, name), request_id)
 
 
 @router.get("/{name}/persons", summary="The persons of a collection", tags=["persons"])

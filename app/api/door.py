@@ -1,13 +1,13 @@
 """The door: what happens to every request before and after its handler. Plain ASGI.
 
-A request gets an id, its body is capped while it streams, its time is taken, and it is dropped
-when its caller has gone.
+A request gets an id, is refused at once where its head is reason enough, its body is watched while
+it streams, its time is taken, and it is dropped when its caller has gone.
 """
 
 import asyncio
 import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Final
 from uuid import uuid4
@@ -17,8 +17,12 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import stages
+from app.api.headers import protecting
+from app.api.intake import Body, Intake
+from app.api.loopback import refuse_other_sites
 from app.api.metrics import Requests
-from app.api.problems import BodyTooLarge, answer, fault
+from app.api.problems import answer, fault
+from app.errors import RollcallError
 
 log = structlog.get_logger()
 
@@ -27,17 +31,27 @@ _GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET: Final = ("/healthz", "/readyz", "/metrics")
 
 
-class _TooLarge(Exception):
-    """The body has more bytes than any valid request."""
-
-
 class Door:
-    """Wraps the whole application. `max_body` is in bytes."""
+    """Wraps the whole application.
 
-    def __init__(self, app: ASGIApp, *, requests: Requests, max_body: int) -> None:
+    admit: raises Overloaded where an image would wait too long; asked before a body with images
+    is read. keyless: answer to programs of this machine only, since nobody shows a key.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        requests: Requests,
+        intake: Intake,
+        admit: Callable[[], None],
+        keyless: bool,
+    ) -> None:
         self._app = app
         self._requests = requests
-        self._max_body = max_body
+        self._intake = intake
+        self._admit = admit
+        self._keyless = keyless
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,32 +65,37 @@ class Door:
             self._write_down(visit, scope, request_id)
 
     async def _serve(self, visit: "_Visit", scope: Scope, receive: Receive) -> None:
-        capped = _capped(receive, self._max_body)
-        if _promised(scope["headers"]) > self._max_body:
-            await self._refuse(visit, scope, receive)
+        try:
+            body = self._let_in(scope, receive)
+        except RollcallError as refusal:
+            await _refuse(visit, scope, receive, refusal)
             return
         try:
-            if await _while_here(self._app, scope, capped, visit):
+            if await _while_here(self._app, scope, body, visit):
                 self._requests.departed()
-        except _TooLarge:
-            await self._refuse(visit, scope, receive)
+        except RollcallError as refusal:  # of its body: the application answers its own errors
+            if not visit.begun:
+                await _refuse(visit, scope, receive, refusal)
         except Exception as error:  # the last net: whatever it is, the caller hears 500
             response = fault(Request(scope), error)
             if not visit.begun:
                 await response(scope, receive, visit.send)
+        finally:
+            body.close()
 
-    async def _refuse(self, visit: "_Visit", scope: Scope, receive: Receive) -> None:
-        error = BodyTooLarge(
-            f"The body may have {self._max_body:,} bytes. Send fewer or smaller images."
-        )
-        response = answer(Request(scope), error)
-        # Else the rest of the body would be read after all, to find the next request.
-        response.headers["Connection"] = "close"
-        await response(scope, receive, visit.send)
+    def _let_in(self, scope: Scope, receive: Receive) -> Body:
+        """The body, still unread. Raises what the head alone is refused for."""
+        if self._keyless:
+            refuse_other_sites(scope["headers"])
+        if scope["method"] == "POST" and scope["path"] in self._intake.images:
+            self._admit()
+        return self._intake.open(scope, receive)
 
     def _write_down(self, visit: "_Visit", scope: Scope, request_id: str) -> None:
         seconds = perf_counter() - visit.began
-        route = getattr(scope.get("route"), "path", "unknown")
+        # Where it was refused before it was routed, only a path that is known here is named.
+        known = scope["path"] if scope["path"] in self._intake.images else "unknown"
+        route = getattr(scope.get("route"), "path", None) or known
         self._requests.answered(scope["method"], route, visit.status, seconds)
         self._requests.spent(visit.stages)
         if route not in _QUIET:
@@ -92,13 +111,14 @@ class Door:
 
 
 class _Visit:
-    """One request on its way out: sees the status, adds id and timing to the head."""
+    """One request on its way out: sees the status, adds id, timing and protection to the head."""
 
     def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
         self.began = perf_counter()
         self.stages = stages.begin()
         self.status = 499  # what a caller who left before the answer is counted as
         self.begun = self.complete = False
+        self._path = scope["path"]
         self._send = send
         self._request_id = request_id
 
@@ -106,8 +126,10 @@ class _Visit:
         if message["type"] == "http.response.start":
             self.begun = True
             self.status = message["status"]
+            given = list(message.get("headers", ()))
             message["headers"] = [
-                *message.get("headers", ()),
+                *given,
+                *protecting(self._path, given),
                 (b"x-request-id", self._request_id.encode()),
                 (b"server-timing", self._timing().encode()),
             ]
@@ -119,6 +141,13 @@ class _Visit:
         total = perf_counter() - self.began
         parts = [*self.stages.seconds.items(), ("total", total)]
         return ", ".join(f"{name};dur={seconds * 1e3:.1f}" for name, seconds in parts)
+
+
+async def _refuse(visit: _Visit, scope: Scope, receive: Receive, refusal: RollcallError) -> None:
+    response = answer(Request(scope), refusal)
+    # Else the rest of the body would be read after all, to find the next request.
+    response.headers["Connection"] = "close"
+    await response(scope, receive, visit.send)
 
 
 async def _while_here(app: ASGIApp, scope: Scope, receive: Receive, visit: _Visit) -> bool:
@@ -139,7 +168,7 @@ async def _while_here(app: ASGIApp, scope: Scope, receive: Receive, visit: _Visi
 
     work = asyncio.ensure_future(app(scope, inbox.get, visit.send))
     pumping = asyncio.ensure_future(pump())
-    # A body that grew too large ends the work that was reading it.
+    # A body that is refused ends the work that was reading it.
     pumping.add_done_callback(lambda done: _fault_of(done) and work.cancel())
     try:
         await work
@@ -151,31 +180,13 @@ async def _while_here(app: ASGIApp, scope: Scope, receive: Receive, visit: _Visi
             raise
     finally:
         pumping.cancel()
-        with contextlib.suppress(asyncio.CancelledError, _TooLarge):
+        with contextlib.suppress(asyncio.CancelledError, RollcallError):
             await pumping
     return left
 
 
 def _fault_of(pumping: "asyncio.Future[None]") -> BaseException | None:
     return pumping.exception() if pumping.done() and not pumping.cancelled() else None
-
-
-def _capped(receive: Receive, most: int) -> Receive:
-    came = 0
-
-    async def counted() -> Message:
-        nonlocal came
-        message = await receive()
-        came += len(message.get("body", b""))
-        if came > most:
-            raise _TooLarge
-        return message
-
-    return counted
-
-
-def _promised(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    return next((int(v) for k, v in headers if k == b"content-length" and v.isdigit()), 0)
 
 
 def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:

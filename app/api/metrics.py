@@ -71,8 +71,13 @@ class House(Collector):
             state = index.state
             templates.add_metric([index.name], 0 if state is None else state.size)
             revision.add_metric([index.name], max(0, index.revision))
-            lag.add_metric([index.name], max(0, index.known - max(0, index.revision)))
-        yield from (templates, revision, lag)
+            lag.add_metric([index.name], index.lag)
+        contact = GaugeMetricFamily(
+            "rollcall_sync_contact_seconds",
+            "Seconds since PostgreSQL last answered the follower",
+            value=self._rooms.sync.silence,
+        )
+        yield from (templates, revision, lag, contact)
 
     def _queues(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         depth = GaugeMetricFamily("rollcall_queue_depth", "Waiting for a stage", labels=["queue"])

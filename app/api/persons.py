@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from app.api import schemas
@@ -68,6 +68,18 @@ async def get_faces(
     return schemas.FacesAnswer(
         faces=[schemas.KeptFace.kept(face) for face in found], request_id=request_id
     )
+
+
+@router.get(
+    "/faces/{face_id}/crop",
+    summary="The kept picture of an enrolled face",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+)
+async def get_crop(caller: Reader, face_id: UUID, house: House) -> Response:
+    """The aligned crop, 112 × 112 pixels, where `ROLLCALL_KEEP_CROPS` was on at enrolment."""
+    picture = await browse.crop(house, caller, face_id)
+    return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
 @router.delete("/faces/{face_id}", summary="Erase one enrolled face")

@@ -11,6 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
+from app.api.intake import BodyTimeout, BodyTooLarge
+from app.api.loopback import CrossSite
 from app.errors import (
     BadRequest,
     Conflict,
@@ -30,12 +32,6 @@ log = structlog.get_logger()
 MEDIA_TYPE: Final = "application/problem+json"
 
 
-class BodyTooLarge(BadRequest):
-    """More bytes than any valid request has."""
-
-    code = "body_too_large"
-
-
 STATUS: Final[Mapping[type[RollcallError], int]] = {
     BadRequest: 422,
     ImageRefused: 422,
@@ -48,6 +44,8 @@ STATUS: Final[Mapping[type[RollcallError], int]] = {
     Conflict: 409,
     KeyReused: 422,
     BodyTooLarge: 413,
+    BodyTimeout: 408,
+    CrossSite: 403,
     Unavailable: 503,
 }
 
@@ -77,7 +75,7 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
         "description": HTTPStatus(status).phrase,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for status in (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
+    for status in (400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503)
 }
 """What any operation may answer beside its success; FastAPI merges it into the document."""
 

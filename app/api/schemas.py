@@ -8,9 +8,12 @@ from uuid import UUID
 from pydantic import BaseModel, PlainSerializer
 
 from app import types
+from app.gallery.checksum import Checksum
+from app.gallery.comparison import Faces
 from app.store.collections import Census
 from app.store.keys import ApiKey
 from app.store.persons import EnrolledFace
+from app.sync.audit import Audit
 from app.usecases.erase import Erased
 from app.usecases.thresholds import Source
 
@@ -293,6 +296,62 @@ class ErasedAnswer(BaseModel):
             persons=erased.persons,
             faces=erased.faces,
             revision=erased.revision,
+            request_id=request_id,
+        )
+
+
+class Side(BaseModel):
+    """How many templates, and a checksum of them that no order changes."""
+
+    templates: int
+    checksum: str
+
+    @classmethod
+    def of(cls, checksum: Checksum) -> "Side":
+        return cls(templates=checksum.count, checksum=checksum.hex())
+
+
+class NamedFaces(BaseModel):
+    """How many faces, and the first hundred of them by name."""
+
+    count: int
+    face_ids: list[UUID]
+
+    @classmethod
+    def of(cls, faces: Faces) -> "NamedFaces":
+        return cls(count=faces.count, face_ids=list(faces.ids))
+
+
+class AuditAnswer(BaseModel):
+    """`missing` faces are not in the index, `extra` ones are in it alone, `different` ones are in
+    both, but of another person or with another vector."""
+
+    collection: str
+    model: str | None
+    revision: int
+    digest: str
+    equal: bool
+    index: Side
+    database: Side
+    missing: NamedFaces
+    extra: NamedFaces
+    different: NamedFaces
+    request_id: str
+
+    @classmethod
+    def of(cls, audit: Audit, request_id: str) -> "AuditAnswer":
+        collection, found = audit.collection, audit.differences
+        return cls(
+            collection=collection.name,
+            model=collection.model,
+            revision=collection.position.revision,
+            digest=collection.position.digest.hex(),
+            equal=audit.equal,
+            index=Side.of(audit.index),
+            database=Side.of(audit.database),
+            missing=NamedFaces.of(found.missing),
+            extra=NamedFaces.of(found.extra),
+            different=NamedFaces.of(found.different),
             request_id=request_id,
         )
 

@@ -1,4 +1,4 @@
-"""`python -m app audit`: what was done, proved and handed on."""
+"""`python -m app audit`: what was done, proved and handed on; and `audit index`."""
 
 import argparse
 import asyncio
@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import IO
 from uuid import UUID
 
+from app.commands import audit_index
 from app.commands.parsing import Commands
 from app.errors import BadRequest
-from app.main import open_database
+from app.main import join_database
 from app.settings import Settings
 from app.store import audit
 from app.store.audit import BEGINNING, Link, Walk
 
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser("audit", help="prove and export the record of what was done")
+    command = commands.add_parser(
+        "audit", help="prove and export the record of what was done; compare indexes"
+    )
     actions = command.add_subparsers(required=True, metavar="ACTION")
+    audit_index.add(actions)
 
     verify = actions.add_parser(
         "verify",
@@ -67,7 +71,7 @@ async def _verify(asked: argparse.Namespace, settings: Settings) -> int:
     if asked.file is not None:
         fault = next((wrong for link in _read(asked.file) if (wrong := take(link))), None)
     else:
-        async with open_database(settings) as database, database.snapshot() as connection:
+        async with join_database(settings) as database, database.snapshot() as connection:
             async for link in audit.links(connection):
                 if fault := take(link):
                     break
@@ -81,7 +85,7 @@ async def _verify(asked: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _export(asked: argparse.Namespace, settings: Settings) -> None:
-    async with open_database(settings) as database, database.snapshot() as connection:
+    async with join_database(settings) as database, database.snapshot() as connection:
         if str(asked.file) == "-":
             await _write(audit.links(connection, asked.after), sys.stdout)
             return
@@ -110,7 +114,7 @@ async def _prune(asked: argparse.Namespace, settings: Settings) -> None:
     for link in _read(asked.exported):
         if wrong := walk.take(link):
             raise ExportUnusable(f"{asked.exported} is broken: {wrong}.")
-    async with open_database(settings) as database, database.transaction() as connection:
+    async with join_database(settings) as database, database.transaction() as connection:
         async for link in audit.links(connection, limit=1):
             if not walk.first or link.sequence < walk.first:
                 raise ExportUnusable(f"{asked.exported} begins after record {link.sequence}.")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from app.commands.parsing import Commands
-from app.main import open_database
+from app.main import join_database
 from app.settings import Settings
 from app.store.database import Database
 from app.store.keys import ApiKey, NewKey
@@ -83,7 +83,7 @@ def _with(
     """`act` on the database that the settings name."""
 
     async def open_and_act(asked: argparse.Namespace, settings: Settings) -> None:
-        async with open_database(settings) as database:
+        async with join_database(settings) as database:
             await act(asked, database)
 
     return lambda asked, settings: asyncio.run(open_and_act(asked, settings))

@@ -2,17 +2,23 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import Iterator
+from typing import Final
 
 import uvicorn
 
 from app import __version__
+from app.api.protocol import Patience, connection_class
 from app.commands.parsing import Commands
 from app.errors import CannotStart
 from app.main import create_app
 from app.settings import Settings
+
+# Files and sockets that are no callers: PostgreSQL's connections, snapshots, the log.
+_OTHER_FILES: Final = 300
 
 
 def add(commands: Commands) -> None:
@@ -50,6 +56,7 @@ class _Server(uvicorn.Server):
 
 async def serve(settings: Settings) -> None:
     """Serve until a signal comes; requests in flight are answered first. Raises CannotStart."""
+    _allow_files(settings.max_connections + settings.database_pool + _OTHER_FILES)
     with _bound(settings) as listener:
         app = create_app(settings)
         main = asyncio.current_task()
@@ -59,6 +66,15 @@ async def serve(settings: Settings) -> None:
             server = _Server(
                 uvicorn.Config(
                     app,
+                    http=connection_class(
+                        Patience(
+                            header_seconds=settings.header_seconds,
+                            body_seconds=settings.body_seconds,
+                            body_rate=settings.body_rate,
+                            connections=settings.max_connections,
+                        )
+                    ),
+                    ws="none",
                     lifespan="off",
                     log_config=None,
                     access_log=False,
@@ -84,3 +100,18 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
                 "Choose another ROLLCALL_HOST or ROLLCALL_PORT."
             ) from None
         yield listener
+
+
+def _allow_files(count: int) -> None:
+    """Let the process open `count` files at once. Raises CannotStart where it may not.
+
+    Without this the usual limit of 1,024 would be met before ROLLCALL_MAX_CONNECTIONS is.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        if hard != resource.RLIM_INFINITY and hard < count:
+            raise CannotStart(
+                f"This process may open {hard} files, and {count} are needed. Raise the limit "
+                "(ulimit -n, LimitNOFILE) or lower ROLLCALL_MAX_CONNECTIONS."
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))

@@ -124,7 +124,7 @@ _Answer = tuple[list[list[Candidate]], float]
 class Searcher:
     """Searches for many callers: those that wait for the same state share one pass over its rows.
 
-    threads: how many search one gallery together. limit, depth, deadline: as in MicroBatcher.
+    threads: how many search one gallery together. The others: as in MicroBatcher.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class Searcher:
         threads: int = 1,
         limit: int = 64,
         depth: int = 1024,
+        patience: float = 1.5,
         deadline: float = 30.0,
     ) -> None:
         self._kernel = kernel or CpuKernel()
@@ -148,6 +149,7 @@ class Searcher:
             workers=1,
             limit=limit,
             depth=depth,
+            patience=patience,
             deadline=deadline,
         )
 

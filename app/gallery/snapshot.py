@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.failpoints import hit
 from app.gallery.index import BLOCK_ROWS, Gallery, State
 from app.types import Position, Rows
 from app.vault import TAG_BYTES, DataKey, FileCipher, Unreadable
@@ -82,7 +83,9 @@ def write_snapshot(path: Path, state: State, key: DataKey, *, collection: str, m
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             _write(file, state, key, collection, model)
             os.fsync(file.fileno())
+        hit("snapshot.before_rename")
         partial.replace(path)
+        hit("snapshot.renamed")
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -147,6 +150,7 @@ def _write(file: FileIO, state: State, key: DataKey, collection: str, model: str
     cipher = key.file_cipher(salt)
     header = MAGIC + struct.pack("<I", len(fields)) + fields
     _write_all(file, memoryview(header + cipher.seal(0, b"", header)))
+    hit("snapshot.half_written")
     about = sha256(header).digest()
     for number, rows in enumerate(state.rows(), 1):
         plain = b"".join(

@@ -8,11 +8,12 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store import audit, collections, persons, tables
+from app.failpoints import hit
+from app.store import audit, collections, crops, durability, persons, tables
 from app.store.audit import Record
 from app.store.collections import Collection
 from app.store.database import CHANNEL, Database
-from app.store.errors import EnrolledFaceNotFound, ModelChanged
+from app.store.errors import ModelChanged
 from app.store.persons import NewPerson
 from app.types import Face, Floats, Position
 
@@ -96,6 +97,10 @@ class Change:
         ]
         return ids
 
+    async def keep_crops(self, face_ids: Sequence[UUID], pictures: Sequence[bytes]) -> None:
+        """Keep the crops (PNG) of faces that this change enrols. Raises TemplateUnreadable."""
+        await crops.keep(self.connection, self.collection.id, face_ids, pictures)
+
     async def remove_person(self, person_id: UUID) -> int:
         """Erase a person with everything that hangs on it; how many faces went."""
         faces = tables.faces.c
@@ -121,7 +126,7 @@ class Change:
             )
         )
         if not gone.rowcount:
-            raise face_missing(face_id)
+            raise persons.face_missing(face_id)
         self._removed.append(face_id)
 
     async def write(self) -> None:
@@ -153,12 +158,17 @@ async def changing(database: Database, lock: Lock) -> AsyncIterator[Change]:
     """A change of the collection that `lock` returns, its row locked: committed at the end.
 
     The lock makes revisions gap-free and their order the order of commits. Raises what `lock`
-    raises, and DatabaseUnavailable.
+    raises, DatabaseUnavailable, and DatabaseNotDurable: what is answered must outlive the power.
     """
     async with database.transaction() as connection:
+        await durability.require(connection)
         change = Change(connection, await lock(connection))
+        hit("change.locked")
         yield change
+        hit("change.rows_written")
         await change.write()
+        hit("change.before_commit")
+    hit("change.committed")
 
 
 async def notify(connection: AsyncConnection, collection_id: UUID) -> None:
@@ -202,11 +212,7 @@ def lock_of_face(face_id: UUID) -> Lock:
         ).scalar_one_or_none()
         collection = None if found is None else await collections.lock_by_id(connection, found)
         if collection is None:
-            raise face_missing(face_id)
+            raise persons.face_missing(face_id)
         return collection
 
     return lock
-
-
-def face_missing(face_id: UUID) -> EnrolledFaceNotFound:
-    return EnrolledFaceNotFound(f"There is no enrolled face {face_id}.", face_id=str(face_id))

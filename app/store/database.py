@@ -3,17 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import text
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
-from app.store.vaultkeys import KEYRING, Keyring
+from app.store.vaultkeys import KEYCHAIN, Keychain
 from app.vault import Vault
 
 CHANNEL: Final = "rollcall_changes"
@@ -22,36 +24,73 @@ CHANNEL: Final = "rollcall_changes"
 # included, so this bounds the whole of a short transaction.
 PATIENCE: Final = 2.5
 
+# What a statement of a follower may take, a chunk of a load among them. Without it a follower
+# would sit on a connection whose other end has vanished until TCP gives up, a quarter of an hour.
+FOLLOWING: Final = 10.0
+
 # SQLSTATE classes that speak of the server and not of the statement: connection exception,
-# insufficient resources, operator intervention (also a statement timeout), system error.
-_AWAY: Final = ("08", "53", "57", "58")
+# insufficient resources (a full disk), operator intervention (also a statement timeout), system
+# error (a broken disk); and a transaction that was ended because we were silent in it, or that
+# met a standby after a failover.
+_AWAY: Final = ("08", "53", "57", "58", "25P03", "25006")
 _LOCK_TIMEOUT: Final = "55P03"
 _REFUSED: Final = ("28", "3D")
+
+# What a session asks of its server. When we vanish, it must not keep the lock of a collection:
+# its transaction ends when it has heard nothing for longer than any of ours may take, those
+# that queue for the lock give up as we do, and a dead peer is found within seconds.
+NO_IDLE_LIMIT: Final = text("SET LOCAL idle_in_transaction_session_timeout = 0")
+_SESSION: Final = {
+    "application_name": "rollcall",
+    "timezone": "UTC",
+    "idle_in_transaction_session_timeout": "3000",
+    "lock_timeout": "2500",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+
+
+class Dialect(PGDialect_asyncpg):
+    """Ends a connection that is given up at once: a polite goodbye takes two seconds that a
+    refusal in time does not have, and where the server hangs nobody hears it."""
+
+    supports_statement_cache = True
+
+    def do_terminate(self, dbapi_connection: Any) -> None:
+        dbapi_connection.driver_connection.terminate()
+
+
+registry.register("postgresql.rollcall", __name__, Dialect.__name__)
 
 
 class Database:
     """Connections to one PostgreSQL database.
 
-    `url` is a libpq URL, postgresql://user:password@host/name. Parameters never reach a log:
-    the engine hides them, since they hold names and templates. Its connections carry the keys
-    of `vault`; without one no template can be read or written.
+    `url` is a libpq URL, postgresql://user:password@host/name; `patience` the seconds that a
+    single statement may take, None for any. Parameters never reach a log: the engine hides them,
+    since they hold names and templates. Its connections carry the keys of `vault`; without one no
+    template can be read or written.
     """
 
-    def __init__(self, url: str, *, pool: int, vault: Vault | None = None) -> None:
+    def __init__(
+        self, url: str, *, pool: int, vault: Vault | None = None, patience: float | None = None
+    ) -> None:
         self.url = url
         self.vault = vault
         self.engine: AsyncEngine = create_async_engine(
-            make_url(url).set(drivername="postgresql+asyncpg"),
+            make_url(url).set(drivername="postgresql+rollcall"),
             pool_size=pool,
             max_overflow=0,
             pool_timeout=PATIENCE,
             # A server that was restarted costs nobody an error, only a roundtrip more for all.
             pool_pre_ping=True,
             hide_parameters=True,
-            execution_options={KEYRING: Keyring(vault)} if vault is not None else {},
+            execution_options={KEYCHAIN: Keychain(vault)} if vault is not None else {},
             connect_args={
                 "timeout": 2.0,
-                "server_settings": {"application_name": "rollcall", "timezone": "UTC"},
+                "command_timeout": patience,
+                "server_settings": _SESSION,
             },
         )
 
@@ -59,7 +98,8 @@ class Database:
     async def transaction(self, patience: float = PATIENCE) -> AsyncIterator[AsyncConnection]:
         """A transaction that commits at the end of the block, all of it within `patience` seconds.
 
-        Raises DatabaseUnavailable when PostgreSQL cannot be reached or does not answer in time.
+        Raises DatabaseUnavailable when PostgreSQL cannot be reached or does not answer in time;
+        if that was in the commit, the change may have happened all the same.
         """
         async with reaching():
             async with asyncio.timeout(patience):
@@ -75,8 +115,9 @@ class Database:
                     isolation_level="REPEATABLE READ", postgresql_readonly=True
                 )
                 async with connection.begin():
-                    # asyncpg opens the transaction with the first statement.
-                    await connection.execute(text("SELECT 1"))
+                    # asyncpg opens the transaction with the first statement. This one holds no
+                    # lock, and rows are laid out, or a file is read, between its statements.
+                    await connection.execute(NO_IDLE_LIMIT)
                     yield connection
 
     async def listen(self) -> "asyncpg.Connection[asyncpg.Record]":

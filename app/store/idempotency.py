@@ -15,6 +15,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.failpoints import hit
 from app.store import tables
 from app.store.errors import KeyInFlight, KeyReused
 
@@ -88,6 +89,7 @@ async def fulfil(
     )
     if not written.rowcount:
         raise KeyInFlight("Another request with this Idempotency-Key took over. Ask again.")
+    hit("idempotency.fulfilled")
 
 
 async def release(connection: AsyncConnection, reservation: Reservation) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from app.errors import CannotStart
 from app.store import roles
-from app.store.database import Database, reaching
+from app.store.database import NO_IDLE_LIMIT, Database, reaching
 
 MIGRATIONS: Final = Path(__file__).parent.parent.parent / "migrations"
 
@@ -75,5 +75,8 @@ def _config(connection: Connection) -> Config:
 
 async def _locked(database: Database, move: Callable[[Connection], None]) -> None:
     async with reaching(), database.engine.begin() as connection:
+        # Another process's migration may take long, and so may the locks of ours.
+        await connection.execute(text("SET LOCAL lock_timeout = 0"))
+        await connection.execute(NO_IDLE_LIMIT)
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         await connection.run_sync(move)

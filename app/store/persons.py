@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store import tables, vaultkeys
-from app.store.errors import ExternalIdTaken, PersonNotFound
+from app.store.errors import EnrolledFaceNotFound, ExternalIdTaken, PersonNotFound
 from app.store.sealing import TemplateSeals
 from app.types import Box, Detection, Face, Floats, Person, Quality
 
@@ -253,6 +253,10 @@ def to_bytes(embedding: Floats) -> bytes:
 
 def missing(person_id: UUID) -> PersonNotFound:
     return PersonNotFound(f"There is no person {person_id}.", person_id=str(person_id))
+
+
+def face_missing(face_id: UUID) -> EnrolledFaceNotFound:
+    return EnrolledFaceNotFound(f"There is no enrolled face {face_id}.", face_id=str(face_id))
 
 
 def _taken(holder: UUID | None) -> ExternalIdTaken:

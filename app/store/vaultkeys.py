@@ -21,8 +21,8 @@ from app.vault import DataKey, KeyName, SecretUnknown, Unreadable, Vault, Wrappe
 
 log = structlog.get_logger()
 
-KEYRING: Final = "rollcall_keyring"
-"""The execution option of a connection that holds its Keyring."""
+KEYCHAIN: Final = "rollcall_keychain"
+"""The execution option of a connection that holds its Keychain."""
 
 COLLECTION: Final = "collection"
 """The purpose of the keys that templates, crops and snapshots are sealed with."""
@@ -30,7 +30,7 @@ COLLECTION: Final = "collection"
 _k = tables.vault_keys.c
 
 
-class Keyring:
+class Keychain:
     """What the connections of one database share: the vault, and secrets of the installation."""
 
     def __init__(self, vault: Vault) -> None:
@@ -100,10 +100,10 @@ async def secret_of(connection: AsyncConnection, purpose: str) -> bytes:
 
     Raises TemplateUnreadable when the row does not open.
     """
-    keyring = keyring_of(connection)
-    if purpose in keyring.secrets:
-        return keyring.secrets[purpose]
-    made = _wrapped(keyring.vault, keyring.vault.make(KeyName(purpose, b"", 1)))
+    keychain = keychain_of(connection)
+    if purpose in keychain.secrets:
+        return keychain.secrets[purpose]
+    made = _wrapped(keychain.vault, keychain.vault.make(KeyName(purpose, b"", 1)))
     await connection.execute(
         upsert(tables.vault_keys)
         .values(purpose=purpose, collection_id=None, version=1, **made)
@@ -118,13 +118,13 @@ async def secret_of(connection: AsyncConnection, purpose: str) -> bytes:
     ).one()
     material = opened(connection, row).material
     if row.settled:  # one that this very transaction made may yet be rolled back
-        keyring.secrets[purpose] = material
+        keychain.secrets[purpose] = material
     return material
 
 
 async def require_openable(connection: AsyncConnection) -> None:
     """Raises CannotStart unless the secrets given open every key of this database."""
-    vault = keyring_of(connection).vault
+    vault = keychain_of(connection).vault
     missing: set[str] = set()
     for row in (await connection.execute(select(tables.vault_keys))).all():
         try:
@@ -149,7 +149,7 @@ async def rewrap(connection: AsyncConnection) -> int:
 
     Raises TemplateUnreadable.
     """
-    vault = keyring_of(connection).vault
+    vault = keychain_of(connection).vault
     others = select(tables.vault_keys).where(_k.secret_id != vault.primary).with_for_update()
     rows = (await connection.execute(others)).all()
     for row in rows:
@@ -182,15 +182,28 @@ async def census(connection: AsyncConnection) -> Sequence[KeyCensus]:
     ]
 
 
-def keyring_of(connection: AsyncConnection) -> Keyring:
-    found: Keyring = connection.sync_connection.get_execution_options()[KEYRING]  # type: ignore[union-attr]
+async def plain_templates(connection: AsyncConnection) -> Sequence[tuple[str, int]]:
+    """Collections with templates that an older version stored in plain, and how many."""
+    t, home = tables.templates.c, tables.collections.c
+    query = (
+        select(home.name, func.count())
+        .join(tables.templates, t.collection_id == home.id)
+        .where(t.key_version.is_(None))
+        .group_by(home.name)
+        .order_by(home.name)
+    )
+    return [(row[0], row[1]) for row in await connection.execute(query)]
+
+
+def keychain_of(connection: AsyncConnection) -> Keychain:
+    found: Keychain = connection.sync_connection.get_execution_options()[KEYCHAIN]  # type: ignore[union-attr]
     return found
 
 
 def opened(connection: AsyncConnection, row: Row[Any]) -> DataKey:
     """The data key of a row of vault_keys. Raises TemplateUnreadable."""
     try:
-        return _unwrap(keyring_of(connection).vault, row)
+        return _unwrap(keychain_of(connection).vault, row)
     except Unreadable as reason:
         log.error("key.unreadable", key_id=str(row.id), reason=str(reason))
         raise TemplateUnreadable(
@@ -207,7 +220,7 @@ def _unwrap(vault: Vault, row: Row[Any]) -> DataKey:
 
 
 async def _make(connection: AsyncConnection, collection_id: UUID, version: int) -> DataKey:
-    vault = keyring_of(connection).vault
+    vault = keychain_of(connection).vault
     key = vault.make(KeyName(COLLECTION, collection_id.bytes, version))
     await connection.execute(
         insert(tables.vault_keys).values(

@@ -13,14 +13,15 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from app.errors import NotFound
+from app.errors import NotFound, Overloaded
 from app.gallery.index import State
 from app.gallery.search import Searcher
 from app.gallery.snapshot import remove_old_formats, remove_snapshot
 from app.store import collections, history, idempotency
 from app.store.collections import Collection
-from app.store.database import CHANNEL, Database
+from app.store.database import CHANNEL, PATIENCE, Database
 from app.store.errors import DatabaseUnavailable, TemplateUnreadable
+from app.sync.audit import Audit
 from app.sync.index import CollectionIndex
 from app.types import Candidate, Floats
 
@@ -30,6 +31,8 @@ _SWEEP_SECONDS: Final = 60.0
 # What one round of looking at every collection may take on a busy machine.
 _ROUND_SECONDS: Final = 2.0
 _APPLY_SECONDS: Final = 5.0
+# Patience with a database that nobody has heard of lately.
+_OUT_OF_TOUCH_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,11 @@ class View:
     def size(self) -> int:
         """Templates in the gallery."""
         return 0 if self.state is None else self.state.size
+
+
+def snapshot_path(folder: Path, collection: Collection) -> Path:
+    """Where the snapshot of a collection lies."""
+    return folder / f"{collection.id}.snapshot"
 
 
 class Sync:
@@ -71,7 +79,9 @@ class Sync:
         self._idempotency_hours = idempotency_hours
         self._by_id: dict[UUID, CollectionIndex] = {}
         self._by_name: Mapping[str, CollectionIndex] = {}
-        self._wake = asyncio.Event()
+        self._wake = asyncio.Event()  # somebody changed something
+        self._work = asyncio.Event()  # it was seen what there is to follow
+        self._auditing = False
         self._loops: list[asyncio.Task[None]] = []
         self._errands: set[asyncio.Task[None]] = set()
         self._heard_of = -inf
@@ -82,7 +92,7 @@ class Sync:
         """Begin to follow. `loaded` tells when every collection has been loaded once."""
         self._snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
         remove_old_formats(self._snapshots)
-        loops = (self._follow, self._listen, self._save, self._sweep)
+        loops = (self._watch, self._follow, self._listen, self._save, self._sweep)
         self._loops = [asyncio.create_task(loop(), name=loop.__name__) for loop in loops]
 
     async def halt(self) -> None:
@@ -99,9 +109,14 @@ class Sync:
         await self.searcher.close()
 
     @property
+    def silence(self) -> float:
+        """Seconds since PostgreSQL last answered the follower; infinite before it ever did."""
+        return monotonic() - self._heard_of
+
+    @property
     def in_touch(self) -> bool:
         """Whether PostgreSQL answered lately."""
-        return monotonic() - self._heard_of < 2 * self._poll_interval + _ROUND_SECONDS
+        return self.silence < 2 * self._poll_interval + _ROUND_SECONDS
 
     @property
     def indexes(self) -> Sequence[CollectionIndex]:
@@ -113,11 +128,25 @@ class Sync:
     async def view(self, name: str, min_revision: int = 0, deadline: float = 5.0) -> View:
         """The collection as this process has it, at `min_revision` or later.
 
+        A revision is a point of one history: where one is asked for, PostgreSQL is asked whether
+        the index follows the history of today, or that of a collection which was dropped or
+        replaced by a backup and happens to have come further. While PostgreSQL does not answer,
+        the index answers as it is.
+
         Raises CollectionNotFound, IndexLoading, IndexBehind, and DatabaseUnavailable when a
         collection is not known here and PostgreSQL cannot be asked for it.
         """
-        index = self._by_name.get(name) or await self._discover(name)
-        await self._reach(index, min_revision, deadline)
+        index = self._by_name.get(name)
+        if index is None:
+            index = await self._discover(name)
+        elif min_revision > 0:
+            with contextlib.suppress(DatabaseUnavailable):
+                index = await self._of_today(name)
+        try:
+            await self._reach(index, min_revision, deadline)
+        except NotFound:  # dropped, and perhaps made again under the same name
+            index = await self._discover(name)
+            await self._reach(index, min_revision, deadline)
         state = index.state
         revision = index.revision if state is None else state.position.revision
         return View(index.name, index.model, revision, state)
@@ -137,6 +166,20 @@ class Sync:
         """
         index = self._by_id.get(collection.id) or await self._discover(collection.name)
         await self._reach(index, revision, _APPLY_SECONDS)
+
+    async def audit(self, name: str) -> Audit:
+        """Compare the index of a collection with PostgreSQL, one audit at a time.
+
+        Raises CollectionNotFound, DatabaseUnavailable, TemplateUnreadable, Overloaded while
+        another audit runs.
+        """
+        if self._auditing:
+            raise Overloaded("Another audit runs on this replica. Try again when it is done.")
+        self._auditing = True
+        try:
+            return await (await self._discover(name)).audit()
+        finally:
+            self._auditing = False
 
     def dropped(self, collection: Collection) -> None:
         """Forget a collection that was erased, with its snapshot."""
@@ -179,6 +222,18 @@ class Sync:
             collection = await collections.get(connection, name)
         return self._meet(collection)
 
+    async def _of_today(self, name: str) -> CollectionIndex:
+        """The index of the collection that has this name now, on a point of its history."""
+        patience = PATIENCE if self.in_touch else _OUT_OF_TOUCH_SECONDS
+        async with self._database.transaction(patience) as connection:
+            collection = await collections.get(connection, name)
+            index = self._meet(collection)
+            position = index.position
+            fits = position is None or await history.stands_in(connection, collection, position)
+        if not fits:
+            await self._catch_up(index)
+        return index
+
     def _meet(self, collection: Collection) -> CollectionIndex:
         known = self._by_id.get(collection.id)
         if known is not None:
@@ -186,7 +241,7 @@ class Sync:
         namesake = self._by_name.get(collection.name)
         if namesake is not None:  # it was dropped and made again, with another id
             self._forget(namesake)
-        path = self._snapshots / f"{collection.id}.snapshot"
+        path = snapshot_path(self._snapshots, collection)
         index = CollectionIndex(collection, self._database, path)
         self._by_id[collection.id] = index
         self._by_name = {**self._by_name, collection.name: index}
@@ -198,16 +253,16 @@ class Sync:
             self._by_name = {n: each for n, each in self._by_name.items() if each is not index}
         index.erase()
 
-    async def _follow(self) -> None:
-        """Look at every collection: at start, when woken, and once each poll interval."""
+    async def _watch(self) -> None:
+        """See where every collection stands: at start, when woken, and once each poll interval.
+
+        Apart from following, so that lag is seen also while following is held back.
+        """
         while True:
             self._wake.clear()
             try:
                 await self._look_at_all()
-                if not self.loaded:
-                    self._remove_strangers()
-                self.loaded = True
-                self._heard_of = monotonic()
+                self._work.set()
             except DatabaseUnavailable:
                 log.warning("sync.database_unavailable")
             except Exception:  # the loop must outlive any fault of one round
@@ -221,17 +276,32 @@ class Sync:
         known = list(self._by_id.values())
         async with self._database.transaction() as connection:
             heads = await collections.heads(connection)
+        self._heard_of = monotonic()
         alive = {collection.id for collection in heads}
         for index in known:
             if index.collection_id not in alive:
                 self._forget(index)
         for collection in heads:
-            index = self._meet(collection)
-            index.known = max(index.known, collection.position.revision)
-            if not index.stands_at(collection):
-                # Dropped since it was listed; or unreadable, which its `fault` tells who asks.
-                with contextlib.suppress(NotFound, TemplateUnreadable):
-                    await self._catch_up(index)
+            self._meet(collection).head = collection
+
+    async def _follow(self) -> None:
+        """Bring every index to where its collection was seen to stand."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            try:
+                for index in self.indexes:
+                    if not index.stands:
+                        # Dropped since it was seen; or unreadable: its `fault` tells who asks.
+                        with contextlib.suppress(NotFound, TemplateUnreadable):
+                            await self._catch_up(index)
+                if not self.loaded:
+                    self._remove_strangers()
+                self.loaded = True
+            except DatabaseUnavailable:
+                log.warning("sync.database_unavailable")
+            except Exception:  # the loop must outlive any fault of one round
+                log.error("sync.failed", exc_info=True)
 
     async def _listen(self) -> None:
         """Let notifications wake the follower; the poll goes on where this connection breaks."""

@@ -10,8 +10,10 @@ from typing import Final
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import Unavailable
+from app.failpoints import hit
 from app.gallery.index import Change, Diverged, Gallery, OutOfOrder, State
 from app.gallery.snapshot import (
     SnapshotUnusable,
@@ -23,6 +25,7 @@ from app.store import collections, history, vaultkeys
 from app.store.collections import Collection
 from app.store.database import Database
 from app.store.errors import TemplateUnreadable
+from app.sync.audit import Audit, compare
 from app.types import Position, Rows
 
 log = structlog.get_logger()
@@ -48,8 +51,10 @@ class CollectionIndex:
     """The templates of one collection in memory, at one revision, with a snapshot on disk.
 
     `gallery` and `model` are None until a model is bound, `position` is None until the first
-    load. `known` is the newest revision that PostgreSQL was seen to have. `fault` is why the
-    collection cannot be searched, until it can be read again.
+    load. `head` is the collection as PostgreSQL was last seen to have it. `fault` is why the
+    collection cannot be searched, until it can be read again. `snapshot_fault` says why the
+    snapshot on disk was not what the index began with; None where it was, or none was looked for
+    yet.
     """
 
     def __init__(self, collection: Collection, database: Database, snapshot: Path) -> None:
@@ -58,8 +63,9 @@ class CollectionIndex:
         self.model: str | None = None
         self.gallery: Gallery | None = None
         self.position: Position | None = None
-        self.known = collection.position.revision
+        self.head = collection
         self.snapshot = snapshot
+        self.snapshot_fault: str | None = None
         self._database = database
         self.fault: TemplateUnreadable | None = None
         self._saved: tuple[Position, int] | None = None
@@ -77,34 +83,44 @@ class CollectionIndex:
         """-1 before the first load."""
         return -1 if self.position is None else self.position.revision
 
-    def stands_at(self, collection: Collection) -> bool:
-        return self.position == collection.position and self.model == collection.model
+    @property
+    def stands(self) -> bool:
+        """Whether the index is what PostgreSQL was last seen to have."""
+        return self.position == self.head.position and self.model == self.head.model
+
+    @property
+    def lag(self) -> int:
+        """Revisions that the index is behind PostgreSQL, as last seen."""
+        return max(0, self.head.position.revision - max(0, self.revision))
 
     async def catch_up(self) -> None:
         """Come to the newest committed revision, by changes or by a fresh load.
 
         Raises CollectionNotFound, DatabaseUnavailable, TemplateUnreadable.
         """
-        async with self._turn:
-            if self.fault is not None and monotonic() < self._retry_at:
-                raise self.fault
-            try:
-                await self._come_to_the_newest()
-            except TemplateUnreadable as fault:
-                self.fault = fault
-                self._retry_at = monotonic() + _UNREADABLE_SECONDS
-                raise
-            self.fault = None
+        async with self._turn, self._database.snapshot() as connection:
+            await self._come_to(connection)
+        await self._tell()
+
+    async def audit(self) -> Audit:
+        """Compare the index with PostgreSQL, both at the newest committed revision.
+
+        Nothing is repaired. Following goes on while templates are compared: what is compared is
+        a state, which never changes. Raises CollectionNotFound, DatabaseUnavailable,
+        TemplateUnreadable.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            # In this order: a snapshot from before the turn could be older than the index.
+            async with self._turn:
+                connection = await stack.enter_async_context(self._database.snapshot())
+                collection = await self._come_to(connection)
+                state = self.state
+            await self._tell()
+            return await compare(connection, collection, state)
+
+    async def _tell(self) -> None:
         async with self._moved:
             self._moved.notify_all()
-
-    async def _come_to_the_newest(self) -> None:
-        if self.position is None:
-            await self._read_snapshot()
-        if self.position is None:
-            await self._load()
-        else:
-            await self._apply_changes(self.position)
 
     async def reached(self, revision: int, give_up: float) -> None:
         """Wait for a revision until the monotonic time `give_up`.
@@ -152,65 +168,91 @@ class CollectionIndex:
         self._erased = True
         remove_snapshot(self.snapshot)
 
-    async def _read_snapshot(self) -> None:
-        """Begin with the snapshot, if it is a point of the collection's history."""
-        async with self._database.snapshot() as connection:
-            collection = await collections.get_by_id(connection, self.collection_id, self.name)
-            keys = await vaultkeys.keys_of(connection, self.collection_id)
-            try:
-                found = await asyncio.to_thread(read_snapshot, self.snapshot, keys)
-            except SnapshotUnusable as reason:
-                log.info("sync.snapshot_unusable", reason=str(reason))
-                remove_snapshot(self.snapshot)
-                return
-            if (
-                found.collection == str(collection.id)
-                and found.model == collection.model
-                and await history.stands_in(connection, collection, found.position)
-            ):
-                self.gallery, self.model = found.gallery, collection.model
-                self.position = found.position
-                self._saved = found.position, found.key_version
+    async def _come_to(self, connection: AsyncConnection) -> Collection:
+        """Stand where the collection stands in this snapshot of the database; how it stands there.
 
-    async def _load(self) -> None:
-        """Read the whole collection in one snapshot of the database."""
-        async with self._database.snapshot() as connection:
-            collection = await collections.get_by_id(connection, self.collection_id, self.name)
-            gallery = None
-            if collection.model is not None:
-                dimension = await history.dimension_of(connection, collection)
-                rows = history.load(connection, collection, dimension)
-                gallery = await _build(dimension, collection.position, rows)
+        The turn must be held. Raises CollectionNotFound, TemplateUnreadable.
+        """
+        if self.fault is not None and monotonic() < self._retry_at:
+            raise self.fault
+        try:
+            collection = await self._move(connection)
+        except TemplateUnreadable as fault:
+            self.fault = fault
+            self._retry_at = monotonic() + _UNREADABLE_SECONDS
+            raise
+        self.fault = None
+        return collection
+
+    async def _move(self, connection: AsyncConnection) -> Collection:
+        collection = await collections.get_by_id(connection, self.collection_id, self.name)
+        if self.position is None:
+            await self._read_snapshot(connection, collection)
+        if self.position is None:
+            await self._load(connection, collection)
+        else:
+            await self._apply_changes(connection, collection, self.position)
+        self.head = collection
+        return collection
+
+    async def _read_snapshot(self, connection: AsyncConnection, collection: Collection) -> None:
+        """Begin with the snapshot, if it is a point of the collection's history."""
+        keys = await vaultkeys.keys_of(connection, self.collection_id)
+        try:
+            found = await asyncio.to_thread(read_snapshot, self.snapshot, keys)
+        except SnapshotUnusable as reason:
+            log.info("sync.snapshot_unusable", reason=str(reason))
+            self.snapshot_fault = str(reason)
+            remove_snapshot(self.snapshot)
+            return
+        if (
+            found.collection == str(collection.id)
+            and found.model == collection.model
+            and await history.stands_in(connection, collection, found.position)
+        ):
+            self.gallery, self.model = found.gallery, collection.model
+            self.position = found.position
+            self._saved = found.position, found.key_version
+        else:
+            self.snapshot_fault = f"{self.snapshot.name} is not of this collection's history"
+
+    async def _load(self, connection: AsyncConnection, collection: Collection) -> None:
+        """Read the whole collection."""
+        gallery = None
+        if collection.model is not None:
+            dimension = await history.dimension_of(connection, collection)
+            rows = history.load(connection, collection, dimension)
+            gallery = await _build(dimension, collection.position, rows)
         self.gallery, self.model = gallery, collection.model
         self.position = collection.position
-        self.known = max(self.known, collection.position.revision)
         templates = 0 if gallery is None else gallery.state.size
         log.info("sync.loaded", revision=self.revision, templates=templates)
 
-    async def _apply_changes(self, position: Position) -> None:
+    async def _apply_changes(
+        self, connection: AsyncConnection, collection: Collection, position: Position
+    ) -> None:
+        """Follow the log from `position`; load afresh where it does not lead from there."""
         dimension = 1 if self.gallery is None else self.gallery.dimension
-        async with self._database.snapshot() as connection:
-            since = await history.since(
-                connection, self.collection_id, self.model, dimension, position
-            )
+        since = await history.since(connection, collection.id, self.model, dimension, position)
         if since is None:
             raise collections.missing(self.name)
-        self.known = max(self.known, since.collection.position.revision)
         if since.changes is None:
-            await self._load()
+            await self._load(connection, collection)
             return
+        hit("index.changes_read")
         try:
             for change in since.changes:
                 await self._apply(change)
         except (OutOfOrder, Diverged) as reason:
             log.error("sync.diverged", reason=str(reason), revision=self.revision)
-            await self._load()
+            await self._load(connection, collection)
 
     async def _apply(self, change: history.LoggedChange) -> None:
         if len(change.removed):
             # What was erased must not lie in a file either; the next snapshot is without it.
             remove_snapshot(self.snapshot)
             self._saved = None
+            hit("index.snapshot_removed")
         if self.gallery is not None:
             await asyncio.to_thread(
                 self.gallery.apply,

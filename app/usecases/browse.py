@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from app.store import audit, collections, persons
+from app.store import audit, collections, crops, durability, persons
 from app.store.audit import record_of
 from app.store.collections import Census
 from app.store.persons import EnrolledFace, Page
@@ -18,6 +18,7 @@ async def make_collection(rooms: Rooms, caller: Caller, name: str) -> Census:
     known_to(caller, name)
     record = record_of(caller, "collection.make", collection=name)
     async with rooms.database.transaction() as connection:
+        await durability.require(connection)
         made = Census(await collections.create(connection, name), 0, 0)
         await audit.append(connection, [(record.id, record.text())])
     return made
@@ -86,6 +87,7 @@ async def edit_person(
     Raises PersonNotFound, ExternalIdTaken.
     """
     async with rooms.database.transaction() as connection:
+        await durability.require(connection)
         _belongs_to(caller, await persons.get(connection, person_id))
         edited = await persons.edit(connection, person_id, values)
         record = record_of(
@@ -107,6 +109,17 @@ async def faces(rooms: Rooms, caller: Caller, person_id: UUID) -> list[EnrolledF
         found = await persons.faces_of(connection, person_id)
     await _looked_at(rooms, caller, "person.faces", owner)
     return found
+
+
+async def crop(rooms: Rooms, caller: Caller, face_id: UUID) -> bytes:
+    """The kept crop of a face as PNG. Raises EnrolledFaceNotFound, CropNotKept."""
+    async with rooms.database.transaction() as connection:
+        home = await crops.home_of(connection, face_id)
+        if not caller.sees(home):
+            raise persons.face_missing(face_id)
+        picture = await crops.get(connection, face_id)
+    await rooms.journal.write(record_of(caller, "face.crop", collection=home, face_ids=[face_id]))
+    return picture
 
 
 def _belongs_to(caller: Caller, person: Person) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 
 from app.errors import BadRequest, Conflict, ImageRefused
+from app.failpoints import hit
 from app.stages import current
 from app.store import collections, idempotency, persons
 from app.store.audit import record_of
@@ -21,6 +22,7 @@ from app.usecases.looking import by_size, known_to
 from app.usecases.once import Answer
 from app.usecases.rooms import Rooms
 from app.usecases.thresholds import for_identify
+from app.vision.crop_png import crop_to_png
 from app.vision.errors import FaceNotFound, SeveralFaces
 from app.vision.faces import Vision
 from app.vision.quality import refusals
@@ -121,6 +123,7 @@ async def enroll(
             ],
         )
     embeddings = await vision.embed([one.face.crop for one in accepted])
+    pictures = await _pictures(rooms, accepted)
     # A flag is a hint, taken before the lock; a refusal is a promise, kept under it.
     duplicates = []
     if ask.on_duplicate == "flag":
@@ -133,6 +136,8 @@ async def enroll(
             face_ids = await change.add_faces(
                 person_id, vision.model, [one.face for one in accepted], embeddings
             )
+            if pictures:
+                await change.keep_crops(face_ids, pictures)
             answer = shape(
                 Enrolled(
                     person=await persons.get(change.connection, person_id),
@@ -157,6 +162,7 @@ async def enroll(
             )
     with current()("apply"):
         await rooms.sync.applied(change.collection, change.revision)
+    hit("change.applied")
     return answer
 
 
@@ -208,6 +214,13 @@ async def _look(
             f"The face is not good enough to enrol: {', '.join(reasons).replace('_', ' ')}.",
         )
     return Accepted(index, faces[0])
+
+
+async def _pictures(rooms: Rooms, accepted: Sequence[Accepted]) -> list[bytes]:
+    """The crops as they are kept, none where they are not."""
+    if not rooms.settings.keep_crops:
+        return []
+    return await asyncio.to_thread(lambda: [crop_to_png(one.face.crop) for one in accepted])
 
 
 async def _duplicates(

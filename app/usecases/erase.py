@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.store import audit, collections, persons
+from app.failpoints import hit
+from app.store import audit, collections, durability, persons
 from app.store import change as changes
 from app.store.audit import record_of
 from app.store.change import Change, changing
@@ -29,6 +30,7 @@ async def erase_person(rooms: Rooms, caller: Caller, person_id: UUID) -> Erased:
             raise persons.missing(person_id)
         faces = await _remove(change, caller, person_id, "person.erase")
     await rooms.sync.applied(change.collection, change.revision)
+    hit("change.applied")
     return Erased(change.collection.name, 1, faces, change.revision)
 
 
@@ -57,12 +59,13 @@ async def erase_face(rooms: Rooms, caller: Caller, face_id: UUID) -> Erased:
     async with changing(rooms.database, changes.lock_of_face(face_id)) as change:
         name = change.collection.name
         if not caller.sees(name):
-            raise changes.face_missing(face_id)
+            raise persons.face_missing(face_id)
         await change.remove_face(face_id)
         change.record = record_of(
             caller, "face.erase", collection=name, face_ids=[face_id], revision=change.revision
         )
     await rooms.sync.applied(change.collection, change.revision)
+    hit("change.applied")
     return Erased(name, 0, 1, change.revision)
 
 
@@ -70,6 +73,7 @@ async def erase_collection(rooms: Rooms, caller: Caller, name: str) -> Erased:
     """Raises CollectionNotFound."""
     known_to(caller, name)
     async with rooms.database.transaction() as connection:
+        await durability.require(connection)
         dropped = await collections.drop(connection, name)
         await changes.notify(connection, dropped.collection.id)
         record = record_of(

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from app.errors import Overloaded, Unavailable
+from app.failpoints import hit
 from app.store import idempotency
 from app.store.idempotency import Reservation
 from app.types import Caller
@@ -17,6 +18,10 @@ Answer = Mapping[str, Any]
 
 # A lease outlives its work by this much: clocks of two machines, and the way to PostgreSQL.
 _GRACE: Final = 5.0
+
+# What a refusal may still wait for its key to be freed: with the time in which PostgreSQL was not
+# heard of it stays below three seconds.
+_RELEASE_SECONDS: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +57,15 @@ async def once(
         )
     if not isinstance(found, Reservation):
         return found
+    hit("idempotency.reserved")
     try:
         return await _in_time(work(found), deadline)
     except BaseException:
         # Nothing is lost if this fails: the lease runs out.
         with contextlib.suppress(Unavailable):
-            async with rooms.database.transaction() as connection:
+            async with rooms.database.transaction(_RELEASE_SECONDS) as connection:
                 await idempotency.release(connection, found)
+            hit("idempotency.released")
         raise
 
 

@@ -38,6 +38,11 @@ class Rooms:
             yield from (vision.look, vision.embedding)
         yield self.sync.searcher.batcher
 
+    def admit(self) -> None:
+        """Raises Overloaded where an image would wait too long, whichever pack is meant."""
+        least = min((vision.look for vision in self.visions.values()), key=lambda look: look.wait)
+        least.admit()
+
     def vision_for(self, model: str | None) -> Vision:
         """The pack at work for a collection's model, the default where none is bound yet.
 

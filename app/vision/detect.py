@@ -10,8 +10,9 @@ from app.settings import Device
 from app.types import Box, Detection, Floats, Pixels
 from app.vision.boxes import Found, ordered, overlaps, suppress
 from app.vision.detectors import KINDS, Net
-from app.vision.errors import PackInvalid
+from app.vision.errors import DeviceFailed, PackInvalid
 from app.vision.pack import DetectorPart
+from app.vision.session import RUN_ERRORS
 
 STEP: Final = 32
 """Networks halve the canvas five times, so its sides are multiples of this."""
@@ -77,7 +78,7 @@ class Detector:
         Boxes are clipped to the picture, landmarks may lie outside of it, all in its pixels. Where
         the first look finds nothing, or a face that fills the picture, a second, smaller one is
         taken: networks lose large faces (SCRFD) or place their landmarks badly (CenterFace: off by
-        2.7 pixels of a crop against 1.1).
+        2.7 pixels of a crop against 1.1). Raises DeviceFailed where the device gave up.
         """
         height, width = pixels.shape[:2]
         look = first_look(width, height, self.sizes)
@@ -87,7 +88,13 @@ class Detector:
         return merged(self._see(pixels, second_look(look)), first, self._nms_threshold)
 
     def _see(self, pixels: Pixels, look: Look) -> list[Detection]:
-        found = self._net.find(lay(pixels, look), self._score_threshold)
+        try:
+            found = self._net.find(lay(pixels, look), self._score_threshold)
+        except RUN_ERRORS as error:  # one picture is a batch that cannot be halved
+            raise DeviceFailed(
+                f"The detector's device ({self.providers[0]}) failed: {error}. If it is out of "
+                "memory, give it more."
+            ) from None
         found = suppress(found, self._nms_threshold)
         return ordered(detections(found, look, pixels.shape[1], pixels.shape[0]))
 

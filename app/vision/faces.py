@@ -61,6 +61,7 @@ class Vision:
         embed_batch: int,
         limits: ImageLimits,
         queue_depth: int,
+        queue_seconds: float,
         deadline: float,
     ) -> None:
         self.pack = pack
@@ -81,6 +82,7 @@ class Vision:
             workers=workers,
             limit=1,
             depth=queue_depth,
+            patience=queue_seconds,
             deadline=deadline,
         )
         self.embedding: MicroBatcher[_Crops, Floats] = MicroBatcher(
@@ -90,6 +92,7 @@ class Vision:
             workers=1 if device == "cuda" else workers,
             limit=embed_batch,
             depth=queue_depth,
+            patience=queue_seconds,
             deadline=deadline,
         )
 
@@ -176,6 +179,7 @@ def open_vision(
     embed_batch: int,
     limits: ImageLimits,
     queue_depth: int,
+    queue_seconds: float,
     deadline: float,
 ) -> Vision:
     """The pack of that name or path, at work on `device`, not yet warm.
@@ -193,5 +197,6 @@ def open_vision(
         embed_batch=embed_batch or EMBED_BATCH[device],
         limits=limits,
         queue_depth=queue_depth,
+        queue_seconds=queue_seconds,
         deadline=deadline,
     )

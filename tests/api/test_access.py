@@ -58,6 +58,7 @@ def samples(image: bytes) -> dict[tuple[str, str], Sample]:
         ("get", "/collections"): Sample("read", "/collections"),
         ("get", "/collections/{name}"): Sample("read", "/collections/{collection}", {}, True),
         ("delete", "/collections/{name}"): Sample("delete", "/collections/{collection}", {}, True),
+        ("get", "/collections/{name}/audit"): Sample("admin", "/collections/{collection}/audit"),
         ("get", "/collections/{name}/persons"): Sample(
             "read", "/collections/{collection}/persons", {}, True
         ),
@@ -69,6 +70,7 @@ def samples(image: bytes) -> dict[tuple[str, str], Sample]:
         ("get", "/persons/{person_id}/faces"): Sample(
             "read", "/persons/{person_id}/faces", {}, True
         ),
+        ("get", "/faces/{face_id}/crop"): Sample("read", "/faces/{face_id}/crop", {}, True),
         ("delete", "/faces/{face_id}"): Sample("delete", "/faces/{face_id}", {}, True),
         ("get", "/models"): Sample("read", "/models"),
         ("get", "/metrics"): Sample("metrics", "/metrics"),

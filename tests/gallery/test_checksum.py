@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -53,3 +54,12 @@ def test_the_same_template_twice_does_not_cancel_out() -> None:
     assert once + once not in (Checksum(), once)
     assert checksum_of(rows(0)) == Checksum()
     assert len(once.hex()) == 32
+
+
+def test_the_sum_is_that_of_the_hashes_of_single_templates() -> None:
+    whole = rows(300)
+    naive = 0
+    for face, person, vector in zip(whole.faces, whole.persons, whole.vectors, strict=True):
+        body = face.tobytes() + person.tobytes() + vector.astype("<f4").tobytes()
+        naive += int.from_bytes(hashlib.blake2b(body, digest_size=16).digest(), "big")
+    assert checksum_of(whole) == Checksum(300, naive % 2**128)

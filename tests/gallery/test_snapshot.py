@@ -9,7 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.gallery.index import Gallery
-from app.gallery.snapshot import SnapshotUnusable, read_snapshot, write_snapshot
+from app.gallery.snapshot import (
+    SnapshotUnusable,
+    read_snapshot,
+    remove_old_formats,
+    write_snapshot,
+)
 from app.types import Position
 from app.vault import DataKey, KeyName
 
@@ -145,3 +150,64 @@ def test_what_a_killed_writer_left_is_removed_an_hour_later(tmp_path: Path) -> N
         os.utime(path, (0, time.time() - 4000))
     write_empty(tmp_path / "a")
     assert {path.name for path in tmp_path.iterdir()} == {"a", young.name, other.name}
+
+
+def filled(seed: int) -> Gallery:
+    generator = np.random.default_rng(seed)
+    gallery = Gallery(64, Position(0, b""), block_rows=16)
+    faces = uuids(generator, 40)
+    rows = dict(zip(faces, zip(faces, directions(generator, 40, 64), strict=True), strict=True))
+    gallery.apply(change(gallery, added=rows))
+    return gallery
+
+
+def test_no_template_is_in_the_file(tmp_path: Path) -> None:
+    gallery = filled(1)
+    write_snapshot(tmp_path / "file", gallery.state, KEY, collection="c", model="m")
+    body = (tmp_path / "file").read_bytes()
+    for rows in gallery.state.rows():
+        for vector in rows.vectors:
+            assert vector.tobytes()[:32] not in body
+
+
+def test_a_snapshot_opens_with_its_key_alone(tmp_path: Path, original: bytes) -> None:
+    (tmp_path / "file").write_bytes(original)
+    other = DataKey(KeyName("collection", bytes(16), 3), bytes(32))
+    for keys in ({}, {2: KEY}, {3: other}):
+        with pytest.raises(SnapshotUnusable):
+            read_snapshot(tmp_path / "file", keys)
+    assert read_snapshot(tmp_path / "file", {**KEYS, 4: other}).key_version == 3
+
+
+def test_a_chunk_of_another_file_or_of_another_place_is_refused(tmp_path: Path) -> None:
+    gallery = filled(1)
+    for name in ("one", "other"):  # equal but for the salt
+        write_snapshot(tmp_path / name, gallery.state, KEY, collection="c", model="m")
+    one, other = ((tmp_path / name).read_bytes() for name in ("one", "other"))
+    assert len(one) == len(other) and one != other
+    sizes = [view.size * (32 + 4 * 64) + 16 for view in gallery.state.views]
+    begin = len(one) - sum(sizes)
+    assert len(sizes) > 2 and sizes[1] == sizes[2]
+    first = begin + sizes[0]
+    second = first + sizes[1]
+    third = second + sizes[2]
+    swapped = one[:first] + one[second:third] + one[first:second] + one[third:]
+    for body in (one[:begin] + other[begin:], other[:begin] + one[begin:], swapped):
+        (tmp_path / "one").write_bytes(body)
+        with pytest.raises(SnapshotUnusable):
+            read_snapshot(tmp_path / "one", KEYS)
+
+
+def test_snapshots_of_the_format_that_was_not_encrypted_are_removed(
+    tmp_path: Path, original: bytes
+) -> None:
+    old, partial = tmp_path / "a.snapshot", tmp_path / ".b.snapshot.partial-1"
+    for path in (old, partial):
+        path.write_bytes(b"ROLLCALL SNAPSHOT 1\n" + bytes(50))
+    kept, begun = tmp_path / "c.snapshot", tmp_path / ".c.snapshot.partial-1"
+    kept.write_bytes(original)
+    begun.touch()
+    with pytest.raises(SnapshotUnusable):
+        read_snapshot(old, KEYS)
+    remove_old_formats(tmp_path)
+    assert set(tmp_path.iterdir()) == {kept, begun}

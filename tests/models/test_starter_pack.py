@@ -26,6 +26,7 @@ def starter() -> Vision:
         embed_batch=0,
         limits=ImageLimits(),
         queue_depth=100,
+        queue_seconds=60.0,
         deadline=60,
     )
 

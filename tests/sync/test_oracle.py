@@ -2,7 +2,6 @@
 answers as float64 brute force over what PostgreSQL should hold."""
 
 import asyncio
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -130,7 +129,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
         def delete_person(self, which: int, person: UUID) -> None:
             async def work() -> None:
                 through = self.replicas[which]
-                lock = partial(changes.lock_of_person, person_id=person)
+                lock = changes.lock_of_person(person)
                 async with changing(through.database, lock) as change:
                     await change.remove_person(person)
                 await through.sync.applied(change.collection, change.revision)
@@ -148,7 +147,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
 
             async def work() -> None:
                 through = self.replicas[which]
-                lock = partial(changes.lock_of_face, face_id=face)
+                lock = changes.lock_of_face(face)
                 async with changing(through.database, lock) as change:
                     await change.remove_face(face)
                 await through.sync.applied(change.collection, change.revision)

@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.api.problems import status_of
+from app.settings import ImageLimits
 from app.types import Box, Detection, Pixels
 from app.vision.boxes import MAX_CANDIDATES, Found, ordered, overlaps, suppress
+from app.vision.decode import decode
 from app.vision.detect import Detector, detections, first_look, merged, open_detector, second_look
 from app.vision.detectors import KINDS
-from app.vision.errors import PackInvalid
-from app.vision.pack import DetectorPart, Pack
+from app.vision.errors import DeviceFailed, PackInvalid
+from app.vision.pack import DetectorPart, Pack, read_pack
+from app.vision.session import RUN_ERRORS
 from tests.tiny_pack import centerface_file
 
 # Nose tips of the six people in the group photo and of the astronaut.
@@ -233,3 +237,22 @@ def test_other_kinds_find_the_same_faces(
     noses = sorted(tuple(each.landmarks[2]) for each in found.detect(group_pixels))
     assert np.abs(np.array(noses) - sorted(GROUP)).max() < 25
     assert np.abs(found.detect(astronaut_pixels)[0].landmarks[2] - ASTRONAUT).max() < 6
+
+
+@pytest.mark.parametrize("error", RUN_ERRORS)
+def test_a_device_that_gives_up_is_named(
+    tiny_pack: Path, hanks: bytes, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """A fault that cannot be provoked here: the session of the network fails."""
+
+    class Lost:
+        def run(self, *_: object) -> None:
+            raise error("CUDA failure 2: out of memory")
+
+    detector = open_detector(read_pack(tiny_pack).detector, "cpu")
+    picture = decode(hanks, ImageLimits())
+    monkeypatch.setattr(detector._net, "_session", Lost())
+    with pytest.raises(DeviceFailed, match="out of memory") as failure:
+        detector.detect(picture)
+    assert status_of(failure.value) == 503
+    assert failure.value.retry_after

@@ -28,6 +28,7 @@ def with_vision(pack: Path, use: Callable[[Vision], Awaitable[Result]], **settin
             "embed_batch": 0,
             "limits": ImageLimits(),
             "queue_depth": 100,
+            "queue_seconds": 60.0,
             "deadline": 60.0,
         }
         vision = open_vision(pack.name, **(given | settings))

@@ -1,0 +1,128 @@
+"""`python -m app audit index`: is what the service works with what PostgreSQL holds?"""
+
+import argparse
+import asyncio
+import json
+import os
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from app.api.schemas import AuditAnswer
+from app.commands.asking import Asking, Refused
+from app.commands.parsing import Commands
+from app.main import join_database
+from app.settings import Settings
+from app.store import migrate
+from app.usecases.audit_index import StartAudit, audit_start
+
+_COLUMNS = ("replica", "collection", "revision", "templates", "checksum", "equal")
+_KINDS = ("missing", "extra", "different")
+
+
+def add(actions: Commands) -> None:
+    """Beside what `python -m app audit` does with the record of what was done."""
+    index = actions.add_parser(
+        "index",
+        help="every collection's index with PostgreSQL",
+        description="Compares every template of running replicas (--url, once for each), or of "
+        "what the next start would load from the data directory, with PostgreSQL. Exit status 0: "
+        "equal; 1: something differs or cannot be used, and is named. A key is taken from "
+        "ROLLCALL_KEY; it needs the scopes admin and read.",
+    )
+    index.add_argument("--url", action="append", default=[], help="a replica, http://host:port")
+    index.add_argument(
+        "--collection", action="append", default=[], metavar="NAME", help="these alone, not all"
+    )
+    index.add_argument("--json", action="store_true", help="a JSON list instead of a table")
+    index.set_defaults(run=_audit_index)
+
+
+def _audit_index(asked: argparse.Namespace, settings: Settings) -> int:
+    if asked.url:
+        key = os.environ.get("ROLLCALL_KEY")
+        rows = [row for url in asked.url for row in _of_replica(url, key, asked.collection)]
+    else:
+        rows = asyncio.run(_of_snapshots(settings, asked.collection))
+    print(json.dumps(rows, indent=2) if asked.json else "\n".join(_table(rows)))
+    return 0 if all(row["equal"] and row["fault"] is None for row in rows) else 1
+
+
+def _of_replica(url: str, key: str | None, names: Collection[str]) -> Iterator[dict[str, Any]]:
+    replica = Asking(url, key)
+    try:
+        known = names or [each["name"] for each in replica.every("/collections", "collections")]
+    except Refused as reason:
+        yield _refused(url, "", str(reason))
+        return
+    for name in known:
+        try:
+            yield _row(url, replica.get(f"/collections/{name}/audit"))
+        except Refused as reason:
+            yield _refused(url, name, str(reason))
+
+
+async def _of_snapshots(settings: Settings, names: Collection[str]) -> list[dict[str, Any]]:
+    """Raises CannotStart, CollectionNotFound, DatabaseUnavailable."""
+    snapshots = settings.data_dir / "snapshots"
+    async with join_database(settings) as database:
+        await migrate.require_current(database)
+        return [
+            _of_start(str(snapshots), each)
+            async for each in audit_start(database, snapshots, names)
+        ]
+
+
+def _of_start(snapshots: str, found: StartAudit) -> dict[str, Any]:
+    if found.audit is None:
+        return _refused(snapshots, found.collection, found.fault or "")
+    return _row(snapshots, AuditAnswer.of(found.audit, "").model_dump(mode="json"), found.fault)
+
+
+def _row(replica: str, answer: dict[str, Any], fault: str | None = None) -> dict[str, Any]:
+    return {
+        "replica": replica,
+        "collection": answer["collection"],
+        "revision": answer["revision"],
+        **answer["index"],
+        "equal": answer["equal"],
+        "fault": fault,
+        **{kind: answer[kind] for kind in _KINDS},
+    }
+
+
+def _refused(replica: str, collection: str, fault: str) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"count": 0, "face_ids": []}
+    return {
+        "replica": replica,
+        "collection": collection,
+        "revision": None,
+        "templates": None,
+        "checksum": None,
+        "equal": False,
+        "fault": fault,
+        **dict.fromkeys(_KINDS, nothing),
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Columns, and below them what is wrong, a line each."""
+    cells = [_COLUMNS, *(tuple(_cell(row[column]) for column in _COLUMNS) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        yield "  ".join(padded).rstrip()
+    for row in rows:
+        place = f"{row['replica']} {row['collection']}".rstrip()
+        if row["fault"] is not None:
+            yield f"{place}: {row['fault']}"
+        for kind in _KINDS:
+            faces = row[kind]
+            if faces["count"]:
+                more = ", …" if faces["count"] > len(faces["face_ids"]) else ""
+                yield f"{place}: {faces['count']} {kind}: {', '.join(faces['face_ids'])}{more}"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    return "-" if value in (None, "") else str(value)

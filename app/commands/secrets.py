@@ -1,0 +1,94 @@
+"""`python -m app secrets`: which secret wraps what, and moving to another secret or another key."""
+
+import argparse
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+
+from app.commands.parsing import Commands
+from app.main import join_database
+from app.settings import Settings
+from app.store import change, collections, migrate, resealing, vaultkeys
+from app.store.database import Database
+
+
+def add(commands: Commands) -> None:
+    command = commands.add_parser(
+        "secrets",
+        help="see and change the secrets and keys that everything is encrypted with",
+        description="What is encrypted with what. Works beside a running service.",
+    )
+    actions = command.add_subparsers(required=True, metavar="ACTION")
+    status = actions.add_parser("status", help="the secrets, and the keys that each of them wraps")
+    status.set_defaults(run=_with(_status))
+    rewrap = actions.add_parser(
+        "rewrap", help="wrap every key under ROLLCALL_SECRET; the other secrets may go then"
+    )
+    rewrap.set_defaults(run=_with(_rewrap))
+    rotate = actions.add_parser(
+        "rotate", help="give collections new keys, and encrypt their templates anew"
+    )
+    rotate.add_argument("--collection", metavar="NAME", help="only this one (default: all)")
+    rotate.set_defaults(run=_with(_rotate))
+
+
+def _with(
+    work: Callable[[argparse.Namespace, Database], Awaitable[None]],
+) -> Callable[[argparse.Namespace, Settings], None]:
+    """Run `work` on the database, whose schema must be current."""
+
+    async def run(asked: argparse.Namespace, settings: Settings) -> None:
+        async with join_database(settings) as database:
+            await migrate.require_current(database)
+            await work(asked, database)
+
+    return lambda asked, settings: asyncio.run(run(asked, settings))
+
+
+async def _status(_: argparse.Namespace, database: Database) -> None:
+    """Raises DatabaseUnavailable. Shows also what the secrets given here do not open."""
+    async with database.snapshot() as connection:
+        keys = await vaultkeys.census(connection)
+        plain = await vaultkeys.plain_templates(connection)
+        given = vaultkeys.keychain_of(connection).vault.secret_ids
+    wrapped = Counter(key.secret_id for key in keys)
+    for number, secret_id in enumerate(given):
+        name = "ROLLCALL_SECRET" if number == 0 else "ROLLCALL_OTHER_SECRETS"
+        print(f"secret {secret_id}  wraps {wrapped.pop(secret_id, 0)} keys  [{name}]")
+    for secret_id, count in sorted(wrapped.items()):
+        print(f"secret {secret_id}  wraps {count} keys  [NOT GIVEN HERE]")
+    versions = defaultdict(list)
+    for key in keys:
+        if key.collection is None:
+            print(f"key of {key.purpose}")
+        else:
+            versions[key.collection].append(f"version {key.version}: {key.templates} templates")
+    for collection, lines in versions.items():
+        print(f"keys of collection {collection}  {', '.join(lines)}")
+    for collection, count in plain:
+        print(f"collection {collection} holds {count} templates in plain; the service seals them")
+
+
+async def _rewrap(_: argparse.Namespace, database: Database) -> None:
+    """Raises DatabaseUnavailable, TemplateUnreadable."""
+    async with database.transaction(patience=60.0) as connection:
+        count = await vaultkeys.rewrap(connection)
+    print(f"{count} keys are now wrapped by ROLLCALL_SECRET; none is left under another secret")
+
+
+async def _rotate(asked: argparse.Namespace, database: Database) -> None:
+    """Raises CollectionNotFound, DatabaseUnavailable, TemplateUnreadable."""
+    async with database.transaction() as connection:
+        if asked.collection is None:
+            homes = await collections.heads(connection)
+        else:
+            homes = [await collections.get(connection, asked.collection)]
+    for home in homes:
+        done = await resealing.rotate(database, home.id)
+        async with database.transaction() as connection:
+            await change.notify(connection, home.id)
+        print(
+            f"collection {home.name}: {done.templates} templates and {done.crops} crops under a "
+            f"new key, {done.keys_destroyed} older keys destroyed",
+            flush=True,
+        )

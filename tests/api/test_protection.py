@@ -1,0 +1,49 @@
+"""What browsers are told with every answer, and what a keyless service tells other sites."""
+
+import httpx
+import pytest
+
+
+def test_every_answer_tells_browsers_what_not_to_do(client: httpx.Client) -> None:
+    for method, path, status in (
+        ("GET", "/healthz", 200),
+        ("GET", "/nowhere", 404),
+        ("POST", "/detect", 422),
+        ("GET", "/openapi.json", 200),
+    ):
+        answer = client.request(method, path)
+        assert answer.status_code == status
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'; frame")
+
+
+def test_the_documentation_may_load_what_it_consists_of(client: httpx.Client) -> None:
+    for path in ("/docs", "/redoc"):
+        page = client.get(path)
+        assert page.status_code == 200
+        policy = page.headers["content-security-policy"]
+        allowed = {part.split()[0]: part.split()[1:] for part in policy.split(";") if part.strip()}
+        for place in ("https://cdn.jsdelivr.net",):
+            assert place in page.text
+            assert place in allowed["script-src"]
+        assert allowed["connect-src"] == ["'self'"]
+        assert allowed["frame-ancestors"] == ["'none'"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/persons", "/healthz", "/metrics", "/openapi.json"])
+def test_a_web_page_cannot_use_a_service_without_keys(
+    client: httpx.Client, path: str, headers: dict[str, str]
+) -> None:
+    refused = client.get(path, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (403, "cross_site")
+    assert "access-control-allow-origin" not in refused.headers

@@ -1,0 +1,93 @@
+"""PostgreSQL that hangs, or that we leave hanging."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.database import Database
+from app.store.errors import DatabaseUnavailable
+
+Use = Callable[[Database], Awaitable[None]]
+
+
+def run(url: str, use: Use, patience: float | None = None) -> None:
+    async def inside() -> None:
+        database = Database(url, pool=3, patience=patience)
+        try:
+            await use(database)
+        finally:
+            await database.close()
+
+    asyncio.run(inside())
+
+
+@asynccontextmanager
+async def hung(connection: AsyncConnection) -> AsyncIterator[None]:
+    """The server's end of this session answers no more."""
+    pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("moment", ["statement", "commit", "roll back"])
+def test_a_session_that_hangs_is_given_up_in_time(database_url: str, moment: str) -> None:
+    async def use(database: Database) -> None:
+        began = time.monotonic()
+        async with AsyncExitStack() as stack:
+            with pytest.raises(DatabaseUnavailable):
+                async with database.transaction() as connection:
+                    await stack.enter_async_context(hung(connection))
+                    if moment == "statement":
+                        await connection.execute(text("SELECT 1"))
+                    if moment == "roll back":
+                        raise ValueError("a refusal of ours")
+        assert 2 < time.monotonic() - began < 3.5
+
+    run(database_url, use)
+
+
+def test_a_load_whose_session_hangs_is_given_up_too(database_url: str) -> None:
+    async def use(database: Database) -> None:
+        began = time.monotonic()
+        async with AsyncExitStack() as stack:
+            with pytest.raises(DatabaseUnavailable):
+                async with database.snapshot() as connection:
+                    await stack.enter_async_context(hung(connection))
+                    await connection.execute(text("SELECT 1"))
+        assert time.monotonic() - began < 5
+
+    run(database_url, use, patience=0.5)
+
+
+def test_a_lock_that_we_leave_behind_is_freed_and_those_who_wait_give_up(
+    database_url: str,
+) -> None:
+    async def use(database: Database) -> None:
+        lock = text("SELECT pg_advisory_xact_lock(1)")
+        async with AsyncExitStack() as stack:
+            silent = await stack.enter_async_context(database.engine.connect())
+            await silent.execute(lock)  # and nothing more, as if we had vanished
+            began = time.monotonic()
+            with pytest.raises(DatabaseUnavailable):
+                async with database.transaction(60) as connection:
+                    await connection.execute(lock)
+            assert time.monotonic() - began < 5
+            await asyncio.sleep(1)
+            async with database.transaction() as connection:
+                await connection.execute(lock)
+            with pytest.raises(DatabaseUnavailable):
+                async with database.transaction():
+                    await silent.execute(text("SELECT 1"))
+            await silent.invalidate()
+
+    run(database_url, use)
