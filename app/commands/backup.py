@@ -1,19 +1,15 @@
 """`python -m app backup`: the whole installation in a folder, while the service runs or not."""
 
 import asyncio
-import contextlib
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 from app import __version__
 from app.commands.parsing import Commands
-from app.main import open_database
+from app.main import join_database
 from app.settings import Settings
 from app.store import backup, backup_manifest
 from app.store.backup_manifest import BackupManifest, PackEntry
-from app.store.database import Database
-from app.store.embedded import EmbeddedPostgres
 from app.store.errors import BackupFailed
 from app.vision.pack import find_pack, read_pack
 
@@ -31,9 +27,10 @@ def add(commands: Commands) -> None:
 
 async def _backup(settings: Settings, folder: Path) -> None:
     """Raises BackupFailed, CannotStart, DatabaseUnavailable."""
+    _require_database(settings)
     _make_empty(folder)
     packs = await asyncio.to_thread(_copy_packs, settings, folder)
-    async with _database(settings) as database:
+    async with join_database(settings) as database:
         state = await backup.dump(database, folder / backup_manifest.DUMP)
     manifest = BackupManifest(
         rollcall=__version__,
@@ -59,28 +56,14 @@ async def _backup(settings: Settings, folder: Path) -> None:
     )
 
 
-@contextlib.asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database]:
-    """The database; an embedded one that a service holds through its socket, left as it is.
-
-    Raises BackupFailed where there is none, CannotStart.
-    """
-    if settings.database_url is None:
-        postgres = EmbeddedPostgres(settings.data_dir / "postgres")
-        if not (postgres.folder / "data" / "PG_VERSION").exists():
-            raise BackupFailed(
-                f"There is no database in {settings.data_dir}. Set ROLLCALL_DATA_DIR or "
-                "ROLLCALL_DATABASE_URL as the service has it."
-            )
-        if url := await postgres.running_url():
-            database = Database(url, pool=settings.database_pool)
-            try:
-                yield database
-            finally:
-                await database.close()
-            return
-    async with open_database(settings) as database:
-        yield database
+def _require_database(settings: Settings) -> None:
+    """Raises BackupFailed rather than make an empty one."""
+    data = settings.data_dir / "postgres" / "data" / "PG_VERSION"
+    if settings.database_url is None and not data.exists():
+        raise BackupFailed(
+            f"There is no database in {settings.data_dir}. Set ROLLCALL_DATA_DIR or "
+            "ROLLCALL_DATABASE_URL as the service has it."
+        )
 
 
 def _make_empty(folder: Path) -> None:

@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,8 @@ from app.store.database import Database, reaching
 from app.store.embedded import binaries
 from app.store.errors import BackupFailed, RestoreRefused
 
+# Seconds for one statement: counting the rows of the largest table.
+_PATIENCE: Final = 3600.0
 _VERSIONS: Final = "alembic_version"
 
 _CONTENTS: Final = """
@@ -76,7 +79,7 @@ async def dump(database: Database, file: Path) -> State:
     Raises BackupFailed, CannotStart when the schema is another version's, DatabaseUnavailable.
     """
     await migrate.require_current(database)
-    async with database.snapshot() as connection:
+    async with _unhurried(database) as patient, patient.snapshot() as connection:
         state = await read_state(connection)
         snapshot = (await connection.execute(text("SELECT pg_export_snapshot()"))).scalar_one()
         await asyncio.to_thread(
@@ -104,7 +107,7 @@ async def restore(database: Database, file: Path, promised: State) -> None:
             f"This backup has schema {promised.schema_revision}, which this version does not "
             "know: it was made by a newer Rollcall. Restore it with that version."
         )
-    async with database.snapshot() as connection:
+    async with _unhurried(database) as patient, patient.snapshot() as connection:
         await _require_empty(connection)
     await migrate.downgrade(database, "base")
     async with database.transaction() as connection:
@@ -115,7 +118,7 @@ async def restore(database: Database, file: Path, promised: State) -> None:
         _run, RestoreRefused, "pg_restore", database.url,
         "--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", str(file),
     )  # fmt: skip
-    async with database.snapshot() as connection:
+    async with _unhurried(database) as patient, patient.snapshot() as connection:
         state = await read_state(connection)
     if (state.rows, state.collections) != (promised.rows, promised.collections):
         raise RestoreRefused(
@@ -123,8 +126,9 @@ async def restore(database: Database, file: Path, promised: State) -> None:
             f"({_difference(state.rows, promised.rows)}). Do not serve this database; drop it."
         )
     await migrate.upgrade(database)
-    async with reaching(), database.engine.begin() as connection:
-        await connection.execute(text("ANALYZE"))
+    async with _unhurried(database) as patient, reaching():
+        async with patient.engine.begin() as connection:
+            await connection.execute(text("ANALYZE"))
 
 
 async def read_state(connection: AsyncConnection) -> State:
@@ -165,6 +169,16 @@ def rows_in(file: Path) -> Mapping[str, int]:
     if reading.returncode:
         raise BackupFailed(f"{file} cannot be read by pg_restore. Remove it and try again.")
     return counts
+
+
+@asynccontextmanager
+async def _unhurried(database: Database) -> AsyncIterator[Database]:
+    """The same database, for statements that read whole tables."""
+    patient = Database(database.url, pool=2, patience=_PATIENCE)
+    try:
+        yield patient
+    finally:
+        await patient.close()
 
 
 async def _require_empty(connection: AsyncConnection) -> None:

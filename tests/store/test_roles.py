@@ -47,16 +47,20 @@ def server() -> Iterator[EmbeddedPostgres]:
     folder = Path(tempfile.mkdtemp(prefix="rollcall-test-roles-"))
     server = EmbeddedPostgres(folder)
     asyncio.run(server.start())
-    asyncio.run(_execute(_url(server, "postgres", "postgres"), "DROP DATABASE rollcall"))
-    done = initialise(server.socket_folder)
-    assert done.returncode == 0, done.stderr
-    migrated = run(
-        "migrate", ROLLCALL_DATABASE_URL=_url(server, "rollcall_owner"), ROLLCALL_SECRET=SECRET
-    )
-    assert migrated.returncode == 0, migrated.stderr
-    yield server
-    asyncio.run(server.stop())
-    shutil.rmtree(folder)
+    try:
+        asyncio.run(_execute(_url(server, "postgres", "postgres"), "DROP DATABASE rollcall"))
+        done = initialise(server.socket_folder)
+        assert done.returncode == 0, done.stderr
+        migrated = run(
+            "migrate",
+            ROLLCALL_DATABASE_URL=_url(server, "rollcall_owner"),
+            ROLLCALL_SECRET=SECRET,
+        )
+        assert migrated.returncode == 0, migrated.stderr
+        yield server
+    finally:
+        asyncio.run(server.stop())
+        shutil.rmtree(folder)
 
 
 def _url(server: EmbeddedPostgres, role: str, database: str = "rollcall") -> str:
