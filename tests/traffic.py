@@ -49,7 +49,7 @@ WHOLE = {
     "AND h.revision = c.revision)",
     "an answer that speaks of nobody": "SELECT count(*) FROM idempotency i WHERE answer IS NOT "
     "NULL AND NOT EXISTS (SELECT FROM persons p WHERE p.id = i.person_id "
-    "AND p.external_id = i.key)",
+    "AND p.id::text = i.answer #>> '{person,id}')",
 }
 
 
@@ -335,7 +335,7 @@ def check_whole(traffic: Traffic, client: httpx.Client, database_url: str) -> No
     """
     account = traffic.account
     persons, broken = asyncio.run(_look(database_url))
-    assert broken == {}
+    assert broken == {}, broken
     assert persons == {
         one.person: (one.key, sorted(one.faces)) for one in account.enrolled.values()
     }
