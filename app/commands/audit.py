@@ -12,7 +12,7 @@ from uuid import UUID
 from app.commands import audit_index
 from app.commands.parsing import Commands
 from app.errors import BadRequest
-from app.main import join_database
+from app.opening import join_database
 from app.settings import Settings
 from app.store import audit
 from app.store.audit import BEGINNING, Link, Walk

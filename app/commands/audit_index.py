@@ -5,15 +5,16 @@ import asyncio
 import json
 import os
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.api.schemas import AuditAnswer
 from app.commands.asking import Asking, Refused
 from app.commands.parsing import Commands
-from app.main import join_database
+from app.opening import join_database
 from app.settings import Settings
 from app.store import migrate
-from app.usecases.audit_index import StartAudit, audit_start
+
+if TYPE_CHECKING:
+    from app.usecases.audit_index import StartAudit
 
 _COLUMNS = ("replica", "collection", "revision", "templates", "checksum", "equal")
 _KINDS = ("missing", "extra", "different")
@@ -63,6 +64,9 @@ def _of_replica(url: str, key: str | None, names: Collection[str]) -> Iterator[d
 
 async def _of_snapshots(settings: Settings, names: Collection[str]) -> list[dict[str, Any]]:
     """Raises CannotStart, CollectionNotFound, DatabaseUnavailable."""
+    # A second of imports that asking a replica does not need, nor any other command.
+    from app.usecases.audit_index import audit_start
+
     snapshots = settings.data_dir / "snapshots"
     async with join_database(settings) as database:
         await migrate.require_current(database)
@@ -72,7 +76,9 @@ async def _of_snapshots(settings: Settings, names: Collection[str]) -> list[dict
         ]
 
 
-def _of_start(snapshots: str, found: StartAudit) -> dict[str, Any]:
+def _of_start(snapshots: str, found: "StartAudit") -> dict[str, Any]:
+    from app.api.schemas import AuditAnswer  # as above
+
     if found.audit is None:
         return _refused(snapshots, found.collection, found.fault or "")
     return _row(snapshots, AuditAnswer.of(found.audit, "").model_dump(mode="json"), found.fault)

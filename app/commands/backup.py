@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app import __version__
 from app.commands.parsing import Commands
-from app.main import join_database
+from app.opening import join_database
 from app.settings import Settings
 from app.store import backup, backup_manifest
 from app.store.backup_manifest import BackupManifest, PackEntry

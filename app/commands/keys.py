@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from app.commands.parsing import Commands
-from app.main import join_database
+from app.opening import join_database
 from app.settings import Settings
 from app.store.database import Database
 from app.store.keys import ApiKey, NewKey

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 
 from app.commands.parsing import Commands
-from app.main import open_database
+from app.opening import open_database
 from app.settings import Settings
 from app.store import migrate
 

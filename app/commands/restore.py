@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app.commands.parsing import Commands
 from app.errors import CannotStart
-from app.main import open_database
+from app.opening import open_database
 from app.settings import Settings
 from app.store import backup, backup_manifest, erasures, vaultkeys
 from app.store.backup_manifest import BackupManifest

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 
 from app.commands.parsing import Commands
-from app.main import join_database
+from app.opening import join_database
 from app.settings import Settings
 from app.store import change, collections, migrate, resealing, vaultkeys
 from app.store.database import Database

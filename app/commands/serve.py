@@ -14,7 +14,6 @@ from app import __version__
 from app.api.protocol import Patience, connection_class
 from app.commands.parsing import Commands
 from app.errors import CannotStart
-from app.main import create_app
 from app.settings import Settings
 
 # Files and sockets that are no callers: PostgreSQL's connections, snapshots, the log.
@@ -58,6 +57,9 @@ async def serve(settings: Settings) -> None:
     """Serve until a signal comes; requests in flight are answered first. Raises CannotStart."""
     _allow_files(settings.max_connections + settings.database_pool + _OTHER_FILES)
     with _bound(settings) as listener:
+        # Seconds of imports that no other command needs.
+        from app.main import create_app
+
         app = create_app(settings)
         main = asyncio.current_task()
         if main is not None:  # a signal before the server stands undoes what was begun

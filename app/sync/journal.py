@@ -96,11 +96,11 @@ class Journal:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        body = b"".join(_line(record) for record, _ in waiting)
         try:
+            body = b"".join(_line(record) for record, _ in waiting)
             async with self._turn:
                 await asyncio.to_thread(self._append, body)
-        except OSError as error:
+        except Exception as error:  # whatever it is, nobody may be left waiting
             log.error("audit.not_written", error=type(error).__name__)
             for _, done in waiting:
                 if not done.done():
@@ -119,8 +119,8 @@ class Journal:
             path = self._folder / f"{self._number:012}.jsonl"
             path.touch(mode=0o600)
             self._file = path.open("ab", buffering=0)
+        begin = self._file.tell()
         try:
-            begin = self._file.tell()
             left = memoryview(body)
             while left:
                 left = left[self._file.write(left) :]

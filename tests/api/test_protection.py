@@ -1,9 +1,12 @@
 """What browsers are told with every answer, and what a keyless service tells other sites."""
 
+import re
+
 import httpx
 import pytest
 
 from tests.raw import connect, read_answer, status_of
+from tests.service import ROOT
 
 
 def test_every_answer_tells_browsers_what_not_to_do(client: httpx.Client) -> None:
@@ -64,3 +67,14 @@ def test_a_body_that_was_refused_unread_does_not_poison_the_connection(
         answer = read_answer(connection)
     assert status_of(answer) == 200
     assert answer.endswith(b'{"status":"ok"}')
+
+
+def test_no_module_that_serves_fetches_anything() -> None:
+    """Only the commands that an operator types go out: fetching a pack, asking a replica."""
+    may = {"packs.py", "commands/asking.py"}
+    out = re.compile(
+        r"^\s*(import|from) (urllib\.request|http\.client|httpx|requests|aiohttp)\b", re.M
+    )
+    for path in (ROOT / "app").rglob("*.py"):
+        if str(path.relative_to(ROOT / "app")) not in may:
+            assert not out.search(path.read_text()), path
