@@ -53,6 +53,7 @@ def faulty_disk() -> Iterator[tuple[Path, dict[str, str]]]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.long
 def test_a_sync_that_fails_acknowledges_nothing_and_passes(
     faulty_disk: tuple[Path, dict[str, str]], tiny_pack: Path, tmp_path: Path, hanks: bytes
 ) -> None:
