@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,9 @@ _ORPHAN_SECONDS: Final = 10.0
 # with the attempt itself it is back within ten seconds of whatever held it up.
 _LOOK_SECONDS: Final = 0.2
 _PAUSE_SECONDS: Final = 3.0
+# How often a running server is asked whether it recovers, and how long it may say so and not do it.
+_ASK_SECONDS: Final = 2.0
+_STUCK_SECONDS: Final = 3.0
 _STARTING: Final = (
     OSError,
     asyncpg.CannotConnectNowError,
@@ -152,12 +156,22 @@ class EmbeddedPostgres:
 
     async def _keep(self, enough: asyncio.Event) -> None:
         """Start the server anew when its process has gone. One that hangs is left alone: it may
-        be at a write of minutes, and killing it would only add a recovery."""
-        pause = _LOOK_SECONDS
+        be at a write of minutes, and killing it would only add a recovery. One that says that it
+        recovers and does not (seen after a failed fsync) is killed."""
+        loop = asyncio.get_running_loop()
+        pause, ask_at, stuck_since = _LOOK_SECONDS, loop.time() + _ASK_SECONDS, inf
         while not await _set_within(enough, pause):
             if await asyncio.to_thread(self._holder_of_pid_file):
                 pause = _LOOK_SECONDS
-                continue
+                if loop.time() < ask_at:
+                    continue
+                stuck_since = min(stuck_since, loop.time()) if await self._is_stuck() else inf
+                ask_at = loop.time() + (_ASK_SECONDS if stuck_since == inf else _LOOK_SECONDS)
+                if loop.time() < stuck_since + _STUCK_SECONDS:
+                    continue
+                log.error("postgres.stuck")
+                await asyncio.to_thread(self._kill)
+                stuck_since = inf
             log.error("postgres.died")
             try:
                 # Never initialised again: where the data have gone, an empty server is no answer.
@@ -168,6 +182,17 @@ class EmbeddedPostgres:
             else:
                 log.warning("postgres.restarted")
                 pause = _LOOK_SECONDS
+
+    async def _is_stuck(self) -> bool:
+        """Whether the server refuses connections because it recovers, while nothing recovers it."""
+        try:
+            connection = await asyncpg.connect(self._url("postgres"), timeout=1)
+        except asyncpg.CannotConnectNowError:
+            return not await asyncio.to_thread(self._recovers)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        connection.terminate()
+        return False
 
     async def _bring_up(self) -> None:
         """Launch and wait for an answer; where sessions of a killed server are still there, as
@@ -226,18 +251,35 @@ class EmbeddedPostgres:
         )
         self._control("-w", "-t", str(_START_SECONDS), "-l", str(self._log), "-o", options, "start")
 
-    def _holder_of_pid_file(self) -> bool:
-        """Whether the process that the pid file names is a server with our data.
+    def _holder_of_pid_file(self) -> psutil.Process | None:
+        """The process that the pid file names, if it is a server with our data.
 
         The file survives a kill -9, and its number may be anybody's by now, or a zombie's:
         PostgreSQL would refuse to start beside either.
         """
         try:
             pid = int((self.folder / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
-            command = psutil.Process(pid).cmdline()
+            process = psutil.Process(pid)
+            return process if str(self.folder / "data") in process.cmdline() else None
         except (OSError, ValueError, psutil.Error):
-            return False
-        return str(self.folder / "data") in command
+            return None
+
+    def _recovers(self) -> bool:
+        """Whether the server has a startup process, or is too young or too old to tell."""
+        server = self._holder_of_pid_file()
+        if server is None:
+            return True
+        with contextlib.suppress(psutil.Error):
+            titles = [" ".join(child.cmdline()) for child in server.children()]
+            return not titles or any(title.startswith("postgres: startup") for title in titles)
+        return True
+
+    def _kill(self) -> None:
+        server = self._holder_of_pid_file()
+        with contextlib.suppress(psutil.Error):
+            if server is not None:
+                server.kill()
+                server.wait(5)
 
     def _orphans(self) -> bool:
         """Whether sessions of a server that has gone still work on our data."""
