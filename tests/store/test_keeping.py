@@ -13,7 +13,7 @@ from app.store.embedded import EmbeddedPostgres
 def test_a_server_that_only_says_that_it_recovers_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen after a failed fsync, now and then; it cannot be provoked, so what is asked is mocked."""
+    """Seen after a failed fsync, now and then. It cannot be provoked, so the question is mocked."""
     server = EmbeddedPostgres(tmp_path / "pg")
 
     def process() -> int:
