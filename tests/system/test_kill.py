@@ -11,7 +11,7 @@ from tests.house import under_traffic
 def test_nothing_answered_is_lost_doubled_or_back_when_service_and_postgres_are_killed(
     tiny_pack: Path, tmp_path: Path, hanks: bytes
 ) -> None:
-    """Twenty deaths; `make kills` has two hundred, at each place in turn."""
+    """Ten deaths; `make kills` has two hundred, at each place in turn."""
     with under_traffic(tiny_pack, tmp_path / "data", hanks) as house:
         for plan in (
             "change.before_commit=kill#9",
@@ -23,7 +23,7 @@ def test_nothing_answered_is_lost_doubled_or_back_when_service_and_postgres_are_
         house.postgres_dies(
             "change.locked=kill#31,change.before_commit=kill#23,change.committed=kill#17,"
             "index.changes_read=kill#29",
-            times=16,
+            times=6,
         )
 
 

@@ -129,7 +129,7 @@ def distant_postgres(network: Network, tmp_path: Path) -> Iterator[str]:
     server.wait(30)
 
 
-@pytest.mark.parametrize("fault", ["cut", "mute"])
+@pytest.mark.parametrize("fault", ["mute", pytest.param("cut", marks=pytest.mark.long)])
 def test_a_partition_costs_refusals_in_time_and_passes(
     network: Network,
     distant_postgres: str,
