@@ -77,8 +77,7 @@ async def audit(
 ) -> schemas.AuditAnswer:
     """Compares every template of this process's index with PostgreSQL, at one revision.
 
-    It takes some ten seconds for a million templates, and one at a time is made. Nothing is
-    changed or repaired.
+    One at a time is made. Nothing is changed or repaired.
     """
     return schemas.AuditAnswer.of(await audit_collection(house, caller, name), request_id)
 
