@@ -111,7 +111,6 @@ def test_every_answer_is_one_that_the_document_names(fuzzed: Fuzz) -> None:
     # Each value at its limits, beyond them and of other types; then at random from a fixed seed.
     answers = fuzzed.run(
         *("--phases", "coverage,fuzzing", "--max-examples", "10", "--seed", "5", "--no-shrink"),
-        *("--workers", "2"),
     )
     assert set(answers) >= REACHED
     assert {answer for answer in answers if answer[2] >= 500} <= WAITED
