@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Sequence
 
 import structlog
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0: done; 1: refused or failed, said on standard error; 2: the command line is wrong."""
     asked = parser().parse_args(arguments)
     logs.configure("info")
+    threading.excepthook = logs.thread_failed
     try:
         settings = read_settings(os.environ)
         logs.configure(settings.log_level)

@@ -36,6 +36,7 @@ def configure(level: str) -> None:
             processor=structlog.processors.JSONRenderer(),
         )
     )
+    logging.raiseExceptions = False  # a line that cannot be written would be printed with its words
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -43,10 +44,10 @@ def configure(level: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = name != "uvicorn.access"
-    threading.excepthook = _thread_failed
 
 
-def _thread_failed(given: threading.ExceptHookArgs) -> None:
+def thread_failed(given: threading.ExceptHookArgs) -> None:
+    """For `threading.excepthook`, whose own would print a traceback."""
     structlog.get_logger().error("thread.failed", exc_info=given.exc_value)
 
 
