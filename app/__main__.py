@@ -4,7 +4,10 @@ import argparse
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Sequence
+
+import structlog
 
 from app import __version__, logs
 from app.commands import audit, backup, keys, migrate, restore, secrets, serve
@@ -33,8 +36,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0: done; 1: refused, with the reason on standard error; 2: the command line is wrong."""
+    """0: done; 1: refused or failed, said on standard error; 2: the command line is wrong."""
     asked = parser().parse_args(arguments)
+    logs.configure("info")
+    threading.excepthook = logs.thread_failed
     try:
         settings = read_settings(os.environ)
         logs.configure(settings.log_level)
@@ -44,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
+    except Exception as error:  # a traceback would say what it says: a row, a URL, a password
+        structlog.get_logger().critical("crashed", exc_info=error)
+        return 1
 
 
 if __name__ == "__main__":

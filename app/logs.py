@@ -6,6 +6,7 @@ from are written. Nothing else about a request but what the door writes down.
 
 import logging
 import sys
+import threading
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -31,10 +32,11 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[_first_line, *shared, structlog.stdlib.add_logger_name],
             processor=structlog.processors.JSONRenderer(),
         )
     )
+    logging.raiseExceptions = False  # a line that cannot be written would be printed with its words
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -42,6 +44,17 @@ def configure(level: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = name != "uvicorn.access"
+
+
+def thread_failed(given: threading.ExceptHookArgs) -> None:
+    """For `threading.excepthook`, whose own would print a traceback."""
+    structlog.get_logger().error("thread.failed", exc_info=given.exc_value)
+
+
+def _first_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """asyncio says in its further lines which task failed, and with what."""
+    event["event"] = str(event["event"]).partition("\n")[0]
+    return event
 
 
 def _where_not_what(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -87,9 +87,19 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.registry = registry
     app.state.warm = False
-    for room in (enroll, verify, identify, detect, collections, persons, models, keys, audit):
+    for room in (
+        enroll,
+        verify,
+        identify,
+        detect,
+        collections,
+        persons,
+        models,
+        keys,
+        audit,
+        health,
+    ):
         app.include_router(room.router, responses=problems.RESPONSES)
-    app.include_router(health.router)
     problems.install(app)
 
     def admit() -> None:

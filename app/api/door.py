@@ -109,6 +109,7 @@ class Door:
                 status=visit.status,
                 ms=round(seconds * 1e3, 1),
                 request_id=request_id,
+                **({"key": scope["rollcall.key"]} if "rollcall.key" in scope else {}),
             )
 
 

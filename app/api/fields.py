@@ -3,14 +3,23 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 _MOST_METADATA: Final = 65_536
 _DEEPEST_METADATA: Final = 32
+_MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]")
 
 
 def _image(value: Any) -> Any:
@@ -24,14 +33,26 @@ def _image(value: Any) -> Any:
         raise ValueError("send the image as a file of a form, or as base64 in JSON") from None
 
 
-def _object(value: Any) -> Any:
+def _object(value: Any, info: ValidationInfo) -> Any:
     """A JSON object that came as text in a form field."""
-    if not isinstance(value, str):
+    if info.mode == "json" or not isinstance(value, str):
         return value
     try:
         return json.loads(value)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, too deep
         raise ValueError("must be a JSON object") from None
+
+
+def _moment(value: Any) -> Any:
+    """A date and a time as RFC 3339 has them; seconds since 1970 would be taken for one too."""
+    if not isinstance(value, str):
+        return value
+    try:
+        if _MOMENT.match(value):
+            return datetime.fromisoformat(value.upper())
+    except ValueError:
+        pass
+    raise ValueError("must be a date and time with an offset, as in 2030-01-31T12:00:00Z")
 
 
 def _in_future(moment: datetime) -> datetime:
@@ -92,7 +113,7 @@ JsonObject = Annotated[dict[str, Any], BeforeValidator(_object), AfterValidator(
 
 Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
 
-Future = Annotated[AwareDatetime, AfterValidator(_in_future)]
+Future = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_future)]
 
 CollectionName = Annotated[
     str,

@@ -14,7 +14,7 @@ from app.usecases.rooms import Rooms
 
 _bearer = HTTPBearer(
     auto_error=False,
-    scheme_name="API key",
+    scheme_name="api_key",
     description="`Authorization: Bearer rc_…`, made with `python -m app keys create`.",
 )
 

@@ -1,11 +1,14 @@
 """GET /healthz, /readyz and /metrics: for those who run the service."""
 
+from copy import deepcopy
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.api import schemas
 from app.api.deps import House
 from app.api.guard import Watcher
+from app.api.problems import RESPONSES
 
 router = APIRouter(tags=["service"])
 
@@ -16,7 +19,11 @@ async def healthz() -> schemas.Health:
     return schemas.Health(status="ok")
 
 
-@router.get("/readyz", summary="Can it serve?", responses={503: {"model": schemas.Readiness}})
+@router.get(
+    "/readyz",
+    summary="Can it serve?",
+    responses={503: {**deepcopy(RESPONSES[503]), "model": schemas.Readiness}},
+)
 async def readyz(request: Request, response: Response, house: House) -> schemas.Readiness:
     """503 until migrations are in, the models are warm and the index has caught up once."""
     waiting_for = []
@@ -30,6 +37,11 @@ async def readyz(request: Request, response: Response, house: House) -> schemas.
     return schemas.Readiness(ready=not waiting_for, waiting_for=waiting_for)
 
 
-@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics(_: Watcher, request: Request) -> Response:
     return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)

@@ -74,7 +74,7 @@ async def get_faces(
     "/faces/{face_id}/crop",
     summary="The kept picture of an enrolled face",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}},
+    responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 async def get_crop(caller: Reader, face_id: UUID, house: House) -> Response:
     """The aligned crop, 112 × 112 pixels, where `ROLLCALL_KEEP_CROPS` was on at enrolment."""

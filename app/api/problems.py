@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.api.intake import BodyTimeout, BodyTooLarge
 from app.api.loopback import CrossSite
@@ -70,12 +71,41 @@ class Problem(BaseModel):
     errors: list[InvalidField] | None = None
 
 
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {
-        "description": HTTPStatus(status).phrase,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+_CHALLENGE: Final = {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}}
+_WAIT: Final = {
+    "Retry-After": {
+        "description": "seconds after which to try again",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
     }
-    for status in (400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503)
+}
+
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    # The parser's answer, before there is a request that could be answered.
+    400: {
+        "description": "The bytes are no HTTP/1.1 request",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    },
+    **{
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            **({"headers": headers} if headers else {}),
+        }
+        for status, headers in (
+            (401, _CHALLENGE),
+            (403, None),
+            (404, None),
+            (408, None),
+            (409, None),
+            (413, None),
+            (415, None),
+            (422, None),
+            (429, _WAIT),
+            (500, None),
+            (503, _WAIT),
+        )
+    },
 }
 """What any operation may answer beside its success; FastAPI merges it into the document."""
 
@@ -137,6 +167,17 @@ def fault(request: Request, error: Exception) -> JSONResponse:
     )
 
 
+def _methods_of(request: Request) -> str:
+    """What the address takes, for Allow. Each route knows its own method only."""
+    asked = (
+        method
+        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    )
+    return ", ".join(asked)
+
+
 def install(app: FastAPI) -> None:
     """Hand every error of `app` to this table."""
 
@@ -162,7 +203,8 @@ def install(app: FastAPI) -> None:
             404: "There is nothing at this address. /docs lists what there is.",
             405: "This address does not take this method. /docs lists those it takes.",
         }.get(error.status_code, str(error.detail))
-        return problem(request, error.status_code, code, detail, headers=error.headers)
+        headers = {"Allow": _methods_of(request)} if error.status_code == 405 else error.headers
+        return problem(request, error.status_code, code, detail, headers=headers)
 
     undocumented = app.openapi
 

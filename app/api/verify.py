@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from app.api import schemas
 from app.api.body import Ask, body_of, documented
@@ -18,6 +18,12 @@ router = APIRouter(tags=["faces"])
 
 class VerifyAsk(Ask):
     """Either `source` and `target`, or `image` and `person_id`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["source", "target"]}, {"required": ["image", "person_id"]}]
+        }
+    )
 
     source: ImageBytes | None = None
     target: ImageBytes | None = None

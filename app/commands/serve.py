@@ -92,7 +92,8 @@ async def serve(settings: Settings) -> None:
 def _bound(settings: Settings) -> Iterator[socket.socket]:
     """The socket to serve on, taken before the models are loaded, so that a taken port shows."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as listener:
+    # Named as TCP, or asyncio leaves Nagle on: the body of an answer would wait for an ACK, 40 ms.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))

@@ -9,11 +9,12 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from app.errors import CannotStart
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
 from app.store.vaultkeys import KEYCHAIN, Keychain
 from app.vault import Vault
@@ -64,6 +65,20 @@ class Dialect(PGDialect_asyncpg):
 registry.register("postgresql.rollcall", __name__, Dialect.__name__)
 
 
+def _address(url: str) -> URL:
+    """Raises CannotStart without a word of what was given: it holds a password."""
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        address = None
+    if address is None or not 0 <= (address.port or 0) <= 65_535:
+        raise CannotStart(
+            "ROLLCALL_DATABASE_URL cannot be read. Write it as postgresql://user:password@host:5432"
+            "/name, with / @ : # and % in the password as %2F %40 %3A %23 and %25."
+        )
+    return address.set(drivername="postgresql+rollcall")
+
+
 class Database:
     """Connections to one PostgreSQL database.
 
@@ -79,7 +94,7 @@ class Database:
         self.url = url
         self.vault = vault
         self.engine: AsyncEngine = create_async_engine(
-            make_url(url).set(drivername="postgresql+rollcall"),
+            _address(url),
             pool_size=pool,
             max_overflow=0,
             pool_timeout=PATIENCE,

@@ -329,6 +329,44 @@ def test_a_key_is_kept_as_an_hmac_only(
     assert len(secret) >= 43  # 256 bits in base64
 
 
+def test_a_key_is_printed_once_and_on_standard_output_alone(guarded_service: Service) -> None:
+    made = subprocess.run(
+        [sys.executable, "-m", "app", "keys", "create", "--name", "x", "--scope", "read"],
+        cwd=ROOT,
+        env=environment({**guarded_service.settings, "ROLLCALL_LOG_LEVEL": "debug"}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    key = made.stdout.strip()
+    assert re.fullmatch(r"rc_[0-9a-f]{16}_\S{43}", key)
+    assert key not in made.stderr
+    secret = key.split("_", 2)[2]
+    assert secret not in run(guarded_service, "keys", "list") + guarded_service.output()
+
+
+def test_a_request_line_names_the_key_that_asked_and_no_other(
+    guarded_service: Service, make_key: Callable[..., Any]
+) -> None:
+    key = make_key("read")
+    good = {"Authorization": f"Bearer {key['secret']}"}
+    with guarded_service.client() as client:
+        answers = {
+            "good": client.get("/models", headers=good),
+            "refused": client.get("/audit", headers=good),
+            "wrong": client.get("/models", headers={"Authorization": f"Bearer {key['secret']}x"}),
+            "none": client.get("/models"),
+        }
+    lines = [json.loads(line) for line in guarded_service.output().splitlines() if line[0] == "{"]
+    named = {line.get("request_id"): line.get("key") for line in lines}
+    assert {name: named[a.headers["x-request-id"]] for name, a in answers.items()} == {
+        "good": key["id"],
+        "refused": key["id"],
+        "wrong": None,
+        "none": None,
+    }
+
+
 # -- limits -----------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """What every operation keeps to: documented errors, documented routes, metrics, limits."""
 
+import base64
 import re
 import socket
 from pathlib import Path
@@ -109,6 +110,79 @@ def test_an_image_that_is_too_large_is_named(client: httpx.Client, hanks: bytes)
 def test_a_broken_body_is_a_clear_4xx(client: httpx.Client, content: bytes, kind: str) -> None:
     answer = client.post("/identify", content=content, headers={"Content-Type": kind})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '"threshold": "0.5"',
+        '"threshold": true',
+        '"top_k": "3"',
+        '"top_k": false',
+        f'"min_revision": {"1" * 5000}',
+    ],
+    ids=lambda fields: fields[:25],
+)
+def test_a_value_of_another_type_is_refused_in_json(
+    client: httpx.Client, hanks: bytes, fields: str
+) -> None:
+    image = base64.b64encode(hanks).decode()
+    answer = client.post(
+        "/identify",
+        content=f'{{"image": "{image}", {fields}}}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        '"metadata": "{}"',
+        '"expires_at": 4102444800',
+        '"expires_at": "4102444800"',
+        '"expires_at": "2100-01-01"',
+        f'"metadata": {{"a": {"1" * 5000}}}',
+    ],
+    ids=lambda wish: wish[:25],
+)
+def test_a_person_is_not_changed_by_a_value_of_another_type(
+    client: httpx.Client, collection: str, hanks: bytes, wish: str
+) -> None:
+    files, data = {"images": hanks}, {"collection": collection}
+    person = client.post("/enroll", files=files, data=data).json()["person"]["id"]
+    kind = {"Content-Type": "application/json"}
+    answer = client.patch(f"/persons/{person}", content=f"{{{wish}}}", headers=kind)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_the_same_values_are_read_from_the_text_of_a_form(
+    client: httpx.Client, collection: str, hanks: bytes
+) -> None:
+    told = {"collection": collection, "metadata": '{"a": 1}', "expires_at": "2100-01-01T00:00:00Z"}
+    answer = client.post("/enroll", files={"images": hanks}, data=told)
+    assert answer.json()["person"]["metadata"] == {"a": 1}
+    asked = {"collection": collection, "threshold": "0.5", "top_k": "3"}
+    found = client.post("/identify", files={"image": hanks}, data=asked)
+    assert (found.status_code, found.json()["threshold"]) == (200, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "taken"),
+    [
+        ("PUT", "/collections", "GET, POST"),
+        ("POST", "/collections/a", "DELETE, GET"),
+        ("POST", "/persons/a", "DELETE, GET, PATCH"),
+        ("GET", "/keys/a/rotate", "POST"),
+        ("POST", "/healthz", "GET"),
+    ],
+)
+def test_a_method_that_is_not_taken_hears_of_all_that_are(
+    client: httpx.Client, method: str, path: str, taken: str
+) -> None:
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, taken)
+    assert answer.json()["code"] == "method_not_allowed"
 
 
 def test_metrics_tell_of_requests_stages_queues_and_galleries(

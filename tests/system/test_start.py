@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from app.commands.serve import _bound
+from app.settings import Settings
 from tests.service import ROOT, SECRET, VAULT, Service
 
 
@@ -203,3 +205,13 @@ def test_a_database_of_another_secret_is_refused(
     assert wrong.returncode == 1
     for secret in (SECRET, SECRET[::-1]):
         assert secret not in told.stdout + told.stderr + wrong.stdout + wrong.stderr
+
+
+def test_answers_do_not_wait_for_an_acknowledgement() -> None:
+    # asyncio turns Nagle off where a socket says that it is TCP; what is accepted says the same.
+    with _bound(Settings(port=0)) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()):
+            accepted, _ = listener.accept()
+            with accepted:
+                assert accepted.proto == socket.IPPROTO_TCP

@@ -1,0 +1,136 @@
+"""The service against its own OpenAPI document, by schemathesis: no 5xx, no undocumented answer."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+import schemathesis
+
+from app.types import SCOPES
+from tests.api.test_access import make_on_command_line, wait_until
+from tests.service import ROOT, Service
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "missing_required_header",
+    "unsupported_method",
+    "allow_header_conformance",
+    "ignored_auth",
+    "use_after_free",
+)
+# Fuzzing must come to these, or it has tested nothing but refusals.
+REACHED = {
+    ("POST", "/enroll", 201),
+    ("POST", "/identify", 200),
+    ("POST", "/detect", 200),
+    ("POST", "/embeddings", 200),
+    ("POST", "/keys", 201),
+    ("POST", "/keys/{key_id}/rotate", 200),
+    ("DELETE", "/keys/{key_id}", 200),
+    ("POST", "/collections", 201),
+    ("DELETE", "/collections/{name}", 200),
+    ("GET", "/collections/{name}/persons", 200),
+    ("PATCH", "/persons/{person_id}", 200),
+    ("GET", "/audit", 200),
+    ("GET", "/models", 200),
+    ("POST", "/verify", 200),
+}
+# For a revision that nobody has made.
+WAITED = {("POST", "/identify", 503)}
+
+
+@pytest.fixture
+def fuzzed(serve: Callable[..., Service], tmp_path: Path, hanks: bytes, astronaut: bytes) -> "Fuzz":
+    # A person may be tried as often as the fuzzer likes.
+    service = serve(ROLLCALL_REQUIRE_KEYS="true", ROLLCALL_VERIFY_FAILURES="0")
+    key = make_on_command_line(service, *(f"--scope={scope}" for scope in SCOPES))
+    images = []
+    for name, image in (("hanks", hanks), ("astronaut", astronaut)):
+        (tmp_path / name).write_bytes(image)
+        images.append(str(tmp_path / name))
+    with service.client() as client:
+        client.headers["Authorization"] = f"Bearer {key}"
+        wait_until(lambda: client.get("/keys").status_code == 200)
+        person = client.post("/enroll", files={"images": hanks}).json()["person"]["id"]
+    return Fuzz(service, key, person, images, tmp_path)
+
+
+class Fuzz:
+    """schemathesis as its users run it. Its key may do all and has no limits."""
+
+    def __init__(
+        self, service: Service, key: str, person: str, images: list[str], folder: Path
+    ) -> None:
+        # One method that an address does not take is as good as six.
+        (folder / "schemathesis.toml").write_text(
+            '[phases.coverage]\nunexpected-methods = ["PUT"]\n'
+        )
+        self.service = service
+        self._key = key
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "SCHEMATHESIS_HOOKS": "tests.api.schemathesis_hooks",
+            "FUZZ_IMAGES": ":".join(images),
+            "FUZZ_PERSON": person,
+            "FUZZ_KEY": key.split("_")[1],
+        }
+
+    def run(self, *options: str) -> Counter[tuple[str, str, int]]:
+        """What was answered how often. Fails with the report of what was wrong."""
+        done = subprocess.run(
+            [
+                *(str(Path(sys.executable).parent / "schemathesis"), "run"),
+                f"{self.service.url}/openapi.json",
+                *("--header", f"Authorization: Bearer {self._key}"),
+                *("--checks", ",".join(CHECKS), "--warnings", "off"),
+                *("--generation-database", "none", "--continue-on-failure", *options),
+            ],
+            cwd=self._folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = [json.loads(line) for line in self.service.output().splitlines() if line[0] == "{"]
+        requests = [line for line in lines if line["event"] == "request"]
+        return Counter((line["method"], line["route"], line["status"]) for line in requests)
+
+
+def test_every_answer_is_one_that_the_document_names(fuzzed: Fuzz) -> None:
+    # Each value at its limits, beyond them and of other types; then at random from a fixed seed.
+    answers = fuzzed.run(
+        *("--phases", "coverage,fuzzing", "--max-examples", "8", "--seed", "5", "--no-shrink"),
+    )
+    assert set(answers) >= REACHED
+    assert {answer for answer in answers if answer[2] >= 500} <= WAITED
+    assert "request.failed" not in fuzzed.service.output()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_long_fuzzing_finds_no_answer_that_the_document_does_not_name(fuzzed: Fuzz) -> None:
+    answers = fuzzed.run("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "200")
+    assert set(answers) >= REACHED
+    assert {answer for answer in answers if answer[2] >= 500} <= WAITED
+    assert "request.failed" not in fuzzed.service.output()
+
+
+def test_the_document_is_an_openapi_document(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    schemathesis.openapi.from_dict(document).validate()
+    assert re.fullmatch(r"3\.1\.\d", document["openapi"])
