@@ -67,7 +67,9 @@ class Settings(BaseSettings):
         Path(".rollcall"), description="embedded PostgreSQL and index snapshots live here"
     )
     database_url: SecretStr | None = Field(
-        None, description="postgresql://user:password@host/name; unset starts an embedded server"
+        None,
+        description="postgresql://user:password@host/name, with ?sslmode=verify-full for TLS; unset "
+        "starts an embedded server",
     )
     database_pool: int = Field(10, ge=2, le=200, description="connections a process may hold")
     database_wait: float = Field(

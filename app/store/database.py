@@ -82,7 +82,7 @@ def _address(url: str) -> URL:
 class Database:
     """Connections to one PostgreSQL database.
 
-    `url` is a libpq URL, postgresql://user:password@host/name; `patience` the seconds that a
+    `url` is a libpq URL, postgresql://user:password@host/name?sslmode=verify-full; `patience` the seconds that a
     single statement may take, None for any. Parameters never reach a log: the engine hides them,
     since they hold names and templates. Its connections carry the keys of `vault`; without one no
     template can be read or written.
@@ -93,8 +93,17 @@ class Database:
     ) -> None:
         self.url = url
         self.vault = vault
+
+        async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+            # By the driver and not by SQLAlchemy, which hands on only what it knows of a URL:
+            # sslmode, sslrootcert and their like are the driver's to read.
+            return await asyncpg.connect(
+                url, timeout=2.0, command_timeout=patience, server_settings=_SESSION
+            )
+
         self.engine: AsyncEngine = create_async_engine(
             _address(url),
+            async_creator=connect,
             pool_size=pool,
             max_overflow=0,
             pool_timeout=PATIENCE,
@@ -102,11 +111,6 @@ class Database:
             pool_pre_ping=True,
             hide_parameters=True,
             execution_options={KEYCHAIN: Keychain(vault)} if vault is not None else {},
-            connect_args={
-                "timeout": 2.0,
-                "command_timeout": patience,
-                "server_settings": _SESSION,
-            },
         )
 
     @asynccontextmanager

@@ -1,8 +1,10 @@
-"""PostgreSQL that hangs, or that we leave hanging."""
+"""PostgreSQL that hangs, that we leave hanging, or that is to be asked for TLS."""
 
 import asyncio
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -91,3 +93,37 @@ def test_a_lock_that_we_leave_behind_is_freed_and_those_who_wait_give_up(
             await silent.invalidate()
 
     run(database_url, use)
+
+
+@pytest.mark.parametrize("way", ["pool", "listen"])
+def test_tls_to_postgresql_is_asked_for_where_the_address_says_so(way: str) -> None:
+    """A server that speaks no TLS is refused; nothing is sent to it in plain."""
+    heard = bytearray()
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with peer:
+                heard.extend(peer.recv(100))
+                peer.sendall(b"N")  # "no TLS here"
+                heard.extend(peer.recv(100))
+
+    async def work(port: int) -> None:
+        url = f"postgresql://rollcall:hidden@127.0.0.1:{port}/x?sslmode=require"
+        database = Database(url, pool=2)
+        try:
+            with pytest.raises(DatabaseUnavailable):
+                if way == "listen":
+                    await database.listen()
+                async with database.transaction():
+                    pass
+        finally:
+            await database.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        asyncio.run(work(listener.getsockname()[1]))
+    assert heard == bytes.fromhex("00000008 04d2162f")  # SSLRequest, and not a word more
