@@ -68,8 +68,8 @@ class Settings(BaseSettings):
     )
     database_url: SecretStr | None = Field(
         None,
-        description="postgresql://user:password@host/name, with ?sslmode=verify-full for TLS; unset "
-        "starts an embedded server",
+        description="postgresql://user:password@host/name (?sslmode=verify-full for TLS); "
+        "unset starts an embedded server",
     )
     database_pool: int = Field(10, ge=2, le=200, description="connections a process may hold")
     database_wait: float = Field(

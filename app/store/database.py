@@ -82,10 +82,10 @@ def _address(url: str) -> URL:
 class Database:
     """Connections to one PostgreSQL database.
 
-    `url` is a libpq URL, postgresql://user:password@host/name?sslmode=verify-full; `patience` the seconds that a
-    single statement may take, None for any. Parameters never reach a log: the engine hides them,
-    since they hold names and templates. Its connections carry the keys of `vault`; without one no
-    template can be read or written.
+    `url` is a libpq URL, postgresql://user:password@host/name?sslmode=verify-full; `patience` the
+    seconds that a single statement may take, None for any. Parameters never reach a log: the engine
+    hides them, since they hold names and templates. Its connections carry the keys of `vault`;
+    without one no template can be read or written.
     """
 
     def __init__(
