@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 import app.__main__
-import app.packs  # noqa: F401 (both load every room, and with them every error)
+import app.main
+import app.packs  # noqa: F401 (together they load every room, and with them every error)
 from app.api.problems import STATUS, status_of
 from app.errors import CannotStart, RollcallError
 from app.settings import Settings

@@ -119,6 +119,7 @@ def overload(
     assert p99 <= most
     assert heard.refused, "the load was too much"
     assert refusal <= at_once
+    assert percentile(heard.refused, 50) <= at_once / 2
     assert all(wait.isdigit() and int(wait) >= 1 for wait in heard.retry_after)
     assert not heard.other
     assert heard.broken == 0
@@ -140,11 +141,11 @@ def test_at_five_times_its_capacity_it_stays_quick_for_those_it_accepts(
     """Baseline: a closed loop of 8 clients for each worker, which saturates every core.
 
     The bound of the queue is a setting in seconds, and what a saturated service takes depends on
-    machine and picture. So the test sets it to 1.5 times the median of the baseline, as an
-    operator would who wants this promise; the default allows 1.5 s, for callers who come in
-    crowds. Generator and service share the cores: capacity is lower than alone, in baseline and
-    overload alike. A refusal takes half a second at most at the p99, and on a machine so busy
-    with other things that the baseline's median is longer, no longer than that.
+    machine and picture. So the test sets it to three quarters of the baseline's median, as an
+    operator would who wants this promise (an image waits in two queues, and refusing takes
+    processor time from those who were accepted); the default allows 1.5 s, for crowds. Generator
+    and service share the cores: capacity is lower than alone, in baseline and overload alike, and
+    what a refusal takes is mostly the generator's own waiting for a core.
     """
     ask = asking(client, collection, small(astronaut), tmp_path)
     baseline = ask.load(shared_service, "closed", 8 * CORES, 4)
@@ -154,10 +155,10 @@ def test_at_five_times_its_capacity_it_stays_quick_for_those_it_accepts(
         f"\nclosed loop of {8 * CORES}: {capacity:.0f}/s, p50 {median:.3f} s, p99 {p99:.3f} s, "
         f"refused {len(baseline.refused)}"
     )
-    service = serve(ROLLCALL_QUEUE_SECONDS=f"{1.5 * median:.3f}")
+    service = serve(ROLLCALL_QUEUE_SECONDS=f"{0.75 * median:.3f}")
     with service.client() as own:
         ask = asking(own, collection, small(astronaut), tmp_path)
-    overload(service, ask, rate=5 * capacity, seconds=5, most=3 * p99, at_once=max(0.5, median))
+    overload(service, ask, rate=5 * capacity, seconds=5, most=3 * p99, at_once=max(1.0, median))
 
 
 @pytest.mark.long
