@@ -40,7 +40,7 @@ async def admitted(
         return
     if credentials is None:
         raise Unauthenticated("Send an API key: Authorization: Bearer rc_… (docs/access.md).")
-    key = house.access.find(credentials.credentials)
+    key = await house.access.find(credentials.credentials)
     request.scope["rollcall.key"] = key.id
     caller = Caller(key.id, key.scopes, key.collections, request_id(request))
     with house.access.admit(key):

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 _REQUESTS: Final = "requests"
 _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
-_NOBODY: Final = b"\0" * 32
+_LOOK_AGAIN_SECONDS: Final = 0.2
 
 Name = tuple[str, str]
 """A bucket: the key's id, and what is counted."""
@@ -67,6 +67,7 @@ class Access:
         self._used: dict[str, datetime] = {}
         self._buckets: dict[Name, Bucket] = {}
         self._elsewhere: Mapping[Name, float] = {}
+        self._look_again_at = 0.0
         self._turn = asyncio.Lock()
         self._loop: asyncio.Task[None] | None = None
 
@@ -86,22 +87,33 @@ class Access:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def find(self, token: str) -> ApiKey:
-        """The key that `token` opens. Raises Unauthenticated, whatever is wrong with it."""
+    async def find(self, token: str) -> ApiKey:
+        """The key that `token` opens. Raises Unauthenticated, whatever is wrong with it.
+
+        One that opens nothing may have been made or rotated elsewhere a moment ago, so the keys
+        are read once more, not too often for those who guess.
+        """
+        key = self._opened_by(token)
+        if key is None and monotonic() >= self._look_again_at:
+            self._look_again_at = monotonic() + _LOOK_AGAIN_SECONDS
+            with contextlib.suppress(DatabaseUnavailable):
+                await self.refresh()
+            key = self._opened_by(token)
+        if key is None:
+            raise Unauthenticated(
+                "This API key opens nothing here: it is unknown, revoked or expired. Ask whoever "
+                "runs the service for another."
+            )
+        self._used[key.id] = keys.utc_now()
+        return key
+
+    def _opened_by(self, token: str) -> ApiKey | None:
         parts = keys.parse(token)
         key = None if parts is None else self._keys.get(parts[0])
-        proof = keys.proof(self._pepper, *(parts or ("", "")))
-        now = keys.utc_now()
-        if key is None:
-            # As long as for a key that exists, so that ids cannot be found out by time.
-            _MISSING.opens(proof, now)
-        elif key.opens(proof, now):
-            self._used[key.id] = now
-            return key
-        raise Unauthenticated(
-            "This API key opens nothing here: it is unknown, revoked or expired. Ask whoever runs "
-            "the service for another."
-        )
+        if parts is None or key is None:
+            return None
+        proof = keys.proof(self._pepper, *parts)
+        return key if key.opens(proof, keys.utc_now()) else None
 
     @contextlib.contextmanager
     def admit(self, key: ApiKey) -> Iterator[None]:
@@ -192,20 +204,3 @@ class Access:
                 log.warning("access.database_unavailable")
             except Exception:  # the loop must outlive any fault of one round
                 log.error("access.failed", exc_info=True)
-
-
-_MISSING: Final = ApiKey(
-    id="",
-    name="",
-    scopes=frozenset(),
-    collections=frozenset(),
-    requests_a_minute=None,
-    concurrency=None,
-    created_at=datetime.min,
-    expires_at=None,
-    revoked_at=datetime.min,
-    last_used_at=None,
-    digest=_NOBODY,
-    previous_digest=None,
-    previous_until=None,
-)

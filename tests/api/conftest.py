@@ -50,16 +50,7 @@ def admin(guarded_service: Service) -> Iterator[httpx.Client]:
     )
     with guarded_service.client() as client:
         client.headers["Authorization"] = f"Bearer {made.stdout.strip()}"
-        wait_for(client)
         yield client
-
-
-def wait_for(client: httpx.Client) -> None:
-    """A key that was made elsewhere is known here after a poll interval."""
-    for _ in range(200):
-        if client.get("/keys").status_code == 200:
-            return
-    raise AssertionError("the key never became known")
 
 
 @pytest.fixture(scope="session")

@@ -259,6 +259,16 @@ def test_a_rotated_key_goes_on_for_its_grace_and_not_longer(
     assert admin.post(rotate, json={}).status_code == 404
 
 
+def test_a_key_opens_as_soon_as_it_is_made_elsewhere(
+    guarded_service: Service, admin: httpx.Client
+) -> None:
+    with guarded_service.client() as client:
+        for _ in range(2):
+            secret = make_on_command_line(guarded_service, "--scope", "read")
+            headers = {"Authorization": f"Bearer {secret}"}
+            assert client.get("/models", headers=headers).status_code == 200
+
+
 def test_a_key_ends_when_it_expires(guarded_service: Service, make_key: Callable[..., Any]) -> None:
     soon = time.time() + 2
     wish = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(soon)) + f".{int(soon % 1 * 1e3):03}Z"
