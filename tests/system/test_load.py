@@ -12,7 +12,7 @@ import numpy as np
 
 from app.types import Pixels
 
-PROBES = 250
+PROBES = 150
 
 
 def placed(face: Pixels, number: int) -> bytes:

@@ -338,7 +338,7 @@ def test_every_replica_ends_as_postgresql_and_honours_revisions(
     hanks: bytes,
     astronaut: bytes,
 ) -> None:
-    write_through_all(serve, database_url, [hanks, astronaut], seconds=12)
+    write_through_all(serve, database_url, [hanks, astronaut], seconds=8)
 
 
 @pytest.mark.long
