@@ -94,7 +94,7 @@ class Load:
 
 def main(url: str, path: str, file: str, boundary: str, kind: str, *numbers: str) -> None:
     load = Load(url, path, Path(file).read_bytes(), boundary)
-    run: dict[str, Callable[..., asyncio.Future[None]]] = {"closed": load.closed, "open": load.open}  # type: ignore[dict-item]
+    run: dict[str, Callable[..., asyncio.Future[None]]] = {"closed": load.closed, "open": load.open}
 
     async def work() -> None:
         await run[kind](*(float(number) for number in numbers))

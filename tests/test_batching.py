@@ -29,7 +29,7 @@ class Answer:
 
 @given(st.lists(st.booleans(), max_size=30), st.integers(1, 8))
 def test_a_batch_is_the_oldest_who_still_wait(left: list[bool], limit: int) -> None:
-    entries: list[Any] = [Entry(number, Answer(gone)) for number, gone in enumerate(left)]  # type: ignore[arg-type]
+    entries: list[Any] = [Entry(number, Answer(gone)) for number, gone in enumerate(left)]
     waiting = deque(entries)
     batch = next_batch(waiting, limit)
     staying = [entry for entry in entries if not entry.answer.done()]

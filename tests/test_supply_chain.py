@@ -70,7 +70,7 @@ def test_unknown_and_unsuitable_licences_are_refused_by_name() -> None:
     policy = read_policy()
     with pytest.raises(Refused, match="licence of leftpad is not known"):
         policy.check([Locked("leftpad", "1", ["0"], None)], gpu=False)
-    policy.declared["viral"] = "MIT AND AGPL-3.0-only"  # type: ignore[index]
+    policy.declared["viral"] = "MIT AND AGPL-3.0-only"
     with pytest.raises(Refused, match=r"viral is under MIT AND AGPL-3\.0-only"):
         policy.check([Locked("viral", "1", ["0"], None)], gpu=False)
     with pytest.raises(Refused, match="nvidia-cudnn-cu12"):

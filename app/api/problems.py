@@ -215,6 +215,7 @@ def install(app: FastAPI) -> None:
         document["components"]["schemas"].update({**schema.pop("$defs"), "Problem": schema})
         return document
 
+    # FastAPI's own documented way to extend the document.
     app.openapi = documented  # type: ignore[method-assign]
     app.add_exception_handler(RollcallError, ours)
     app.add_exception_handler(RequestValidationError, malformed)

@@ -58,6 +58,7 @@ class Connection(HttpToolsProtocol):
         self._due: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
 
+    # A narrower type than asyncio says, as uvicorn has it: only TCP comes here.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(
             _Parting(transport, self.loop, self._grace, unread=lambda: self._in_body)

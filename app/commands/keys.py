@@ -1,15 +1,12 @@
 """`python -m app keys`: API keys, made and revoked by whoever has the database."""
 
 import argparse
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from app.commands.on_database import on_database
 from app.commands.parsing import Commands
-from app.opening import join_database
-from app.settings import Settings
 from app.store.database import Database
 from app.store.keys import ApiKey, NewKey
 from app.types import SCOPES, Caller
@@ -42,11 +39,11 @@ def add(commands: Commands) -> None:
         "--expires-days", type=_positive, metavar="N", help="end after so many days"
     )
     _as_json(create)
-    create.set_defaults(run=_with(_create))
+    create.set_defaults(run=on_database(_create))
 
     listing = actions.add_parser("list", help="every key, revoked ones too; never their text")
     _as_json(listing)
-    listing.set_defaults(run=_with(_list))
+    listing.set_defaults(run=on_database(_list))
 
     rotate = actions.add_parser("rotate", help="give a key a new text and print it")
     rotate.add_argument("id")
@@ -58,12 +55,12 @@ def add(commands: Commands) -> None:
         help="how long the old text goes on beside it (default: %(default)g)",
     )
     _as_json(rotate)
-    rotate.set_defaults(run=_with(_rotate))
+    rotate.set_defaults(run=on_database(_rotate))
 
     revoke = actions.add_parser("revoke", help="let a key open nothing any more")
     revoke.add_argument("id")
     _as_json(revoke)
-    revoke.set_defaults(run=_with(_revoke))
+    revoke.set_defaults(run=on_database(_revoke))
 
 
 def _positive(text: str) -> int:
@@ -75,18 +72,6 @@ def _positive(text: str) -> int:
 
 def _as_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _with(
-    act: Callable[[argparse.Namespace, Database], Awaitable[None]],
-) -> Callable[[argparse.Namespace, Settings], None]:
-    """`act` on the database that the settings name."""
-
-    async def open_and_act(asked: argparse.Namespace, settings: Settings) -> None:
-        async with join_database(settings) as database:
-            await act(asked, database)
-
-    return lambda asked, settings: asyncio.run(open_and_act(asked, settings))
 
 
 async def _create(asked: argparse.Namespace, database: Database) -> None:

@@ -1,14 +1,11 @@
 """`python -m app secrets`: which secret wraps what, and moving to another secret or another key."""
 
 import argparse
-import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
 
+from app.commands.on_database import on_database
 from app.commands.parsing import Commands
-from app.opening import join_database
-from app.settings import Settings
-from app.store import change, collections, migrate, resealing, vaultkeys
+from app.store import change, collections, resealing, vaultkeys
 from app.store.database import Database
 
 
@@ -20,29 +17,16 @@ def add(commands: Commands) -> None:
     )
     actions = command.add_subparsers(required=True, metavar="ACTION")
     status = actions.add_parser("status", help="the secrets, and the keys that each of them wraps")
-    status.set_defaults(run=_with(_status))
+    status.set_defaults(run=on_database(_status))
     rewrap = actions.add_parser(
         "rewrap", help="wrap every key under ROLLCALL_SECRET; the other secrets may go then"
     )
-    rewrap.set_defaults(run=_with(_rewrap))
+    rewrap.set_defaults(run=on_database(_rewrap))
     rotate = actions.add_parser(
         "rotate", help="give collections new keys, and encrypt their templates anew"
     )
     rotate.add_argument("--collection", metavar="NAME", help="only this one (default: all)")
-    rotate.set_defaults(run=_with(_rotate))
-
-
-def _with(
-    work: Callable[[argparse.Namespace, Database], Awaitable[None]],
-) -> Callable[[argparse.Namespace, Settings], None]:
-    """Run `work` on the database, whose schema must be current."""
-
-    async def run(asked: argparse.Namespace, settings: Settings) -> None:
-        async with join_database(settings) as database:
-            await migrate.require_current(database)
-            await work(asked, database)
-
-    return lambda asked, settings: asyncio.run(run(asked, settings))
+    rotate.set_defaults(run=on_database(_rotate))
 
 
 async def _status(_: argparse.Namespace, database: Database) -> None:

@@ -196,6 +196,7 @@ async def plain_templates(connection: AsyncConnection) -> Sequence[tuple[str, in
 
 
 def keychain_of(connection: AsyncConnection) -> Keychain:
+    # None only before a connection is begun, and every one that comes here is.
     found: Keychain = connection.sync_connection.get_execution_options()[KEYCHAIN]  # type: ignore[union-attr]
     return found
 

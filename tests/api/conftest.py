@@ -1,8 +1,6 @@
 """A service that asks for keys, and an admin's key to it."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.command_line import make_on_command_line
 from tests.conftest import TEMPLATE, execute
-from tests.service import ROOT, SECRET, Service, environment
+from tests.service import SECRET, Service
 
 KeyMaker = Callable[..., Any]
 
@@ -40,16 +39,9 @@ def guarded_service(
 @pytest.fixture(scope="session")
 def admin(guarded_service: Service) -> Iterator[httpx.Client]:
     """Made on the command line, as a first key must be."""
-    made = subprocess.run(
-        [sys.executable, "-m", "app", "keys", "create", "--name", "a", "--scope", "admin"],
-        cwd=ROOT,
-        env=environment(guarded_service.settings),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    secret = make_on_command_line(guarded_service, "--scope", "admin")
     with guarded_service.client() as client:
-        client.headers["Authorization"] = f"Bearer {made.stdout.strip()}"
+        client.headers["Authorization"] = f"Bearer {secret}"
         yield client
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.test_access import run, wait_until
+from tests.command_line import run, wait_until
 from tests.service import Service
 
 

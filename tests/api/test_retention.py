@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.test_access import wait_until
+from tests.command_line import wait_until
 from tests.service import Service
 
 
@@ -74,6 +74,6 @@ def test_where_consent_is_mandatory_nobody_is_enrolled_without(
         assert agreed.status_code == 201
         person = agreed.json()["person"]["id"]
         more = {"files": {"images": hanks}, "data": {"person_id": person}}
-        assert client.post("/enroll", **more).status_code == 201  # type: ignore[arg-type]
+        assert client.post("/enroll", **more).status_code == 201
         client.patch(f"/persons/{person}", json={"consent": None})
-        assert client.post("/enroll", **more).status_code == 422  # type: ignore[arg-type]
+        assert client.post("/enroll", **more).status_code == 422

@@ -14,7 +14,7 @@ import pytest
 import schemathesis
 
 from app.types import SCOPES
-from tests.api.test_access import make_on_command_line, wait_until
+from tests.command_line import make_on_command_line, wait_until
 from tests.service import ROOT, Service
 
 CHECKS = (

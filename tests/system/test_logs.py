@@ -24,7 +24,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from app.store.embedded import EmbeddedPostgres
 from app.types import SCOPES
-from tests.api.test_access import Place, Sample, ask, make_on_command_line, samples, wait_until
+from tests.api.test_access import Place, Sample, ask, samples
+from tests.command_line import make_on_command_line, wait_until
 from tests.raw import connect, read_to_end
 from tests.service import ROOT, SECRET, Service, environment
 
@@ -329,8 +330,8 @@ def test_a_template_that_does_not_open_says_nothing_of_its_person(aviary: Aviary
         with again.client() as other:
             other.headers["Authorization"] = client.headers["Authorization"]
             wish = {"files": {"image": aviary.image}, "data": {"collection": HOME}}
-            wait_until(lambda: other.post("/identify", **wish).status_code == 503)  # type: ignore[arg-type]
-            assert other.post("/identify", **wish).json()["code"] == "template_unreadable"  # type: ignore[arg-type]
+            wait_until(lambda: other.post("/identify", **wish).status_code == 503)
+            assert other.post("/identify", **wish).json()["code"] == "template_unreadable"
         assert "template.unreadable" in again.output()
         for private in (*aviary.secrets, person, HOME):
             assert private not in again.output()

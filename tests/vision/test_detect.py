@@ -63,7 +63,7 @@ def test_survivors_do_not_overlap_and_each_victim_overlaps_a_better_one(
 @given(crowds(), st.randoms())
 def test_the_order_of_candidates_does_not_matter(found: Found, random: object) -> None:
     rows = np.arange(len(found.scores))
-    random.shuffle(rows)  # type: ignore[attr-defined]
+    random.shuffle(rows)
     assert np.array_equal(suppress(found, 0.4).boxes, suppress(found.take(rows), 0.4).boxes)
 
 
@@ -88,7 +88,7 @@ def test_order_is_score_then_area_then_position() -> None:
     expected = [best, larger, higher, further_left, last]
     for _ in range(5):
         shuffled = list(expected)
-        np.random.default_rng(_).shuffle(shuffled)  # type: ignore[arg-type]
+        np.random.default_rng(_).shuffle(shuffled)
         assert ordered(shuffled) == expected
 
 

@@ -61,7 +61,7 @@ def test_an_embedding_does_not_depend_on_its_batch(
 def test_the_contract_orders_and_scales_the_channels(crops: Pixels) -> None:
     mean, std = (10.0, 20.0, 30.0), (2.0, 4.0, 8.0)
     for colour, order in (("rgb", [0, 1, 2]), ("bgr", [2, 1, 0])):
-        batch = prepared(crops[:2], 4, Contract(mean=mean, std=std, colour=colour))  # type: ignore[arg-type]
+        batch = prepared(crops[:2], 4, Contract(mean=mean, std=std, colour=colour))
         expected = (crops[:2][..., order].astype(np.float64) - mean) / std
         assert batch.shape == (4, 3, 112, 112) and batch.dtype == np.float32
         assert_allclose(batch[:2].transpose(0, 2, 3, 1), expected, rtol=1e-6, atol=1e-5)

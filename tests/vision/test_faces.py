@@ -115,7 +115,7 @@ def test_one_face_that_cannot_be_embedded_does_not_harm_its_neighbours(
             return_exceptions=True,
         )
         assert isinstance(answers[1], EmbeddingFailed)
-        assert np.array_equal(answers[0], answers[2])  # type: ignore[arg-type]
+        assert np.array_equal(answers[0], answers[2])
 
     with_vision(tiny_pack, use, embed_batch=8, workers=1)
 
@@ -137,7 +137,7 @@ def test_a_full_queue_says_so_at_once(tiny_pack: Path, group: bytes) -> None:
             *(vision.faces(group) for _ in range(12)), return_exceptions=True
         )
         assert any(isinstance(each, Overloaded) for each in answers)
-        assert all(isinstance(each, Overloaded) or len(each) == 6 for each in answers)  # type: ignore[arg-type]
+        assert all(isinstance(each, Overloaded) or len(each) == 6 for each in answers)
 
     with_vision(tiny_pack, use, queue_depth=2, workers=1)
 
