@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -403,3 +404,17 @@ def test_beyond_loopback_a_key_is_asked_for_whatever_the_settings_say(
         assert '"event": "no_keys"' in service.output()
     finally:
         service.kill()
+
+
+def test_a_key_before_the_first_start_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "keys", "create", "--name", "x", "--scope", "read"],
+        cwd=ROOT,
+        env=environment({"ROLLCALL_DATA_DIR": str(tmp_path / "data")}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Run: python -m app migrate" in done.stderr
