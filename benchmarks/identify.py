@@ -1,6 +1,6 @@
 """Open-set identification through the running HTTP service, on a folder with LFW.
 
-    python benchmarks/identify.py --data DIR [--url URL | --pack PACK] [--out FILE.json]
+    python -m benchmarks.identify --data DIR [--url URL | --pack PACK] [--out FILE.json]
 
 DIR holds `lfw/images/NAME/NAME_0001.jpg` and `lfw/identify/{enrol,probes,non_members}.csv`
 (columns `person,image`; strangers have `image` only). Every listed person is enrolled from the
@@ -30,8 +30,10 @@ from uuid import uuid4
 
 import httpx
 import numpy as np
-from local import commit, machine, own_service
-from open_set import (
+from tqdm import tqdm
+
+from benchmarks.local import commit, machine, own_service
+from benchmarks.open_set import (
     PRECISE,
     Search,
     Share,
@@ -42,7 +44,6 @@ from open_set import (
     needed,
     threshold_at,
 )
-from tqdm import tqdm
 
 TOP_K: Final = 10
 RANKS: Final = (1, 5, 10)
