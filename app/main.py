@@ -30,6 +30,7 @@ from app.api.intake import Intake
 from app.errors import CannotStart, RollcallError
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
+from app.gallery.storage import Storage
 from app.opening import open_database
 from app.settings import Settings
 from app.store import collections as collections_store
@@ -123,6 +124,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     for vision in visions.values():
         stack.push_async_callback(vision.close)
     kernel: Kernel = GpuKernel() if settings.search_device == "cuda" else CpuKernel()
+    storage = _storage(settings)
     database = await stack.enter_async_context(open_database(settings))
     await _await_schema(settings, database)
     if not settings.migrate:
@@ -141,6 +143,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
             patience=settings.queue_seconds,
             deadline=settings.deadline,
         ),
+        storage=storage,
         snapshots=settings.data_dir / "snapshots",
         snapshot_interval=settings.snapshot_interval,
         poll_interval=settings.poll_interval,
@@ -165,6 +168,17 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     sealing = asyncio.create_task(_seal_what_is_plain(database))
     stack.push_async_callback(_cancelled, sealing)
     return Rooms(settings, database, sync, access, journal, visions, default)
+
+
+def _storage(settings: Settings) -> Storage:
+    """What galleries are made of. Raises CannotStart for what this installation cannot do."""
+    form = settings.gallery_storage
+    if form != "float32" and settings.search_device == "cuda":
+        raise CannotStart(
+            f"ROLLCALL_GALLERY_STORAGE={form} is scanned on the CPU. "
+            "Leave it at float32, or set ROLLCALL_SEARCH_DEVICE=cpu."
+        )
+    return Storage(form, settings.data_dir / "scratch")
 
 
 def _open_packs(settings: Settings, decoder: Decoder) -> tuple[Vision, dict[str, Vision]]:

@@ -82,7 +82,7 @@ class _Scan:
 
 def _parts(views: list[View], threads: int) -> list[list[View]]:
     """Cut `views` into at most `threads` runs with about as many numbers in each."""
-    dimension = views[0].block.vectors.shape[1]
+    dimension = views[0].block.dimension
     total = sum(view.used for view in views)
     wanted = max(1, min(threads, total * dimension // SPREAD, len(views)))
     parts: list[list[View]] = [[] for _ in range(wanted)]

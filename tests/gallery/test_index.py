@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from app.gallery.checksum import checksum_of
 from app.gallery.index import Change, Diverged, Gallery, OutOfOrder
 from app.gallery.search import search
+from app.gallery.storage import FLOAT32
 from app.types import Floats, Position, Rows
 
 from .oracle import assert_right, change, directions, holds, ids, loaded, rows_of, uuids
@@ -19,13 +20,15 @@ DIMENSION = 4
 class GalleryAgainstDictionary(RuleBasedStateMachine):
     """Add, remove, move, reload and search in any order, with blocks of a few rows."""
 
+    storage = FLOAT32
+
     def __init__(self) -> None:
         super().__init__()
         self.generator = np.random.default_rng(0)
         self.templates: dict[UUID, tuple[UUID, Floats]] = {}
         self.people = [UUID(int=n) for n in range(6)]  # alike in one half of their ids
         self.pool = directions(self.generator, 12, DIMENSION)
-        self.gallery = Gallery(DIMENSION, Position(0, b""), block_rows=8)
+        self.gallery = Gallery(DIMENSION, Position(0, b""), block_rows=8, storage=self.storage)
         self.kept = [(self.gallery.state, dict(self.templates))]
 
     def fresh(self, count: int) -> dict[UUID, tuple[UUID, Floats]]:
@@ -72,7 +75,11 @@ class GalleryAgainstDictionary(RuleBasedStateMachine):
     def reload(self, block_rows: int) -> None:
         state = self.gallery.state
         self.gallery = Gallery.load(
-            DIMENSION, state.position, list(state.rows()), block_rows=block_rows
+            DIMENSION,
+            state.position,
+            list(state.rows()),
+            block_rows=block_rows,
+            storage=self.storage,
         )
 
     @rule()
