@@ -126,7 +126,6 @@ async def _persons(rooms: Rooms, ids: set[UUID]) -> Mapping[UUID, Person] | None
     patience = _PATIENCE if rooms.sync.in_touch else _PATIENCE_OUT_OF_TOUCH
     with current()("persons"):
         try:
-            async with rooms.database.transaction(patience) as connection:
-                return await persons.many(connection, list(ids))
+            return await persons.many(rooms.database, ids, patience)
         except DatabaseUnavailable:
             return None
