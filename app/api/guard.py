@@ -34,15 +34,15 @@ async def admitted(
 
     Raises Unauthenticated, ScopeMissing, RateLimited, ConcurrencyLimited.
     """
-    house = rooms(request)
+    house = await rooms(request)
     if not house.settings.keys_required and credentials is None:
-        yield Caller(None, frozenset(SCOPES), None, request_id(request))
+        yield Caller(None, frozenset(SCOPES), None, await request_id(request))
         return
     if credentials is None:
         raise Unauthenticated("Send an API key: Authorization: Bearer rc_… (docs/access.md).")
     key = await house.access.find(credentials.credentials)
     request.scope["rollcall.key"] = key.id
-    caller = Caller(key.id, key.scopes, key.collections, request_id(request))
+    caller = Caller(key.id, key.scopes, key.collections, await request_id(request))
     with house.access.admit(key):
         await _require(house, caller, cast("list[Scope]", asked.scopes))
         yield caller

@@ -126,6 +126,62 @@ def scan_bytes(
     return scores, where
 
 
+def encode_codes(vectors: Floats, codes: NDArray[np.uint8], factors: Floats) -> None:
+    """Short codes uint8[N, code_bytes(D)] of float32[N, D], with what corrects their products."""
+    _done(
+        _lib().rollcall_encode_codes(
+            _at("float *", vectors), *vectors.shape,
+            _at("uint8_t *", codes), _at("float *", factors),
+        )
+    )  # fmt: skip
+
+
+Addresses = NDArray[np.uintp]
+"""Where arrays begin; 0 for one that is not there. Their owners must be kept meanwhile."""
+
+
+def scan_codes(
+    codes: Addresses,
+    factors: Addresses,
+    skipped: Addresses,
+    used: NDArray[np.int64],
+    dimension: int,
+    queries: Floats,
+    count: int,
+) -> Best:
+    """The likely best `count` rows of all blocks for each query, numbered through all blocks.
+
+    Each array has an entry for each block; `skipped` bool[used]: rows that do not count. Where
+    there are fewer rows, -inf and -1 fill up.
+    """
+    scores, where = _answer(len(queries), count)
+    _done(
+        _lib().rollcall_scan_codes(
+            _at("uint8_t const * const *", codes), _at("float const * const *", factors),
+            _at("uint8_t const * const *", skipped), _at("int64_t *", used), len(used),
+            dimension, _at("float *", queries), len(queries), count,
+            _at("float *", scores), _at("int64_t *", where),
+        )
+    )  # fmt: skip
+    return scores, where
+
+
+def score_places(
+    rows: Addresses,
+    owners: NDArray[np.int64],
+    places: NDArray[np.int64],
+    dimension: int,
+    query: Floats,
+) -> Floats:
+    """The products of one query with row `places[i]` of the float32 block `owners[i]`."""
+    scores = np.empty(len(places), dtype=np.float32)
+    _lib().rollcall_score_places(
+        _at("float const * const *", rows), _at("int64_t *", owners), _at("int64_t *", places),
+        len(places), dimension, _at("float *", query), _at("float *", scores),
+    )  # fmt: skip
+    return scores
+
+
 def _answer(asked: int, count: int) -> Best:
     return np.empty((asked, count), np.float32), np.empty((asked, count), np.int64)
 

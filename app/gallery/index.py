@@ -214,7 +214,7 @@ class Gallery:
         return block
 
     def _new(self, capacity: int) -> Block:
-        return Block(self._maker.new(capacity))
+        return Block(self._maker.stored(capacity), self._maker.codes(capacity))
 
     def _append(self, views: list[View], faces: Ids, persons: Ids, vectors: Floats) -> None:
         """Write rows behind the last ones, where no state looks yet."""

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.errors import CannotStart
 from app.gallery import compiled
 from app.gallery.scratch import Region, Scratch
 from app.types import Floats
@@ -40,6 +41,10 @@ class Stored(Protocol):
         """Rows as they were enrolled, float32[N, D]; not to be written to. Raises ScratchFailed."""
         ...
 
+    def copied(self, rows: NDArray[np.intp]) -> "Stored":
+        """These rows side by side, to be scanned; it may not know how they were enrolled."""
+        ...
+
     @property
     def nbytes(self) -> int:
         """Bytes of memory, were every row written."""
@@ -63,6 +68,11 @@ class Exact:
         taken: Floats = self.vectors[rows]
         return taken
 
+    def copied(self, rows: NDArray[np.intp]) -> "Exact":
+        copy = Exact(len(rows), self.dimension)
+        np.take(self.vectors, rows, axis=0, out=copy.vectors)
+        return copy
+
     @property
     def nbytes(self) -> int:
         return self.vectors.nbytes
@@ -71,22 +81,31 @@ class Exact:
 class Compressed:
     """Rows in fewer bits for the scan; the enrolled ones lie in a region of the scratch file."""
 
-    def __init__(self, capacity: int, dimension: int, region: Region) -> None:
+    def __init__(self, capacity: int, dimension: int, region: Region | None) -> None:
         self.capacity = capacity
         self.dimension = dimension
         self.error = 0.0
         self._region = region
 
     def write(self, at: int, vectors: Floats) -> None:
-        self._region.write(at, vectors)
+        self._enrolled.write(at, vectors)
         # Before a view can count these rows; a search of older rows is only more careful.
         self.error = max(self.error, _ROOM * self._encode(at, np.ascontiguousarray(vectors)))
 
     def take(self, rows: slice | NDArray[np.intp]) -> Floats:
         if isinstance(rows, slice):
             begin, end, _ = rows.indices(self.capacity)
-            return self._region.read(begin, end)
-        return self._region.take(rows)
+            return self._enrolled.read(begin, end)
+        return self._enrolled.take(rows)
+
+    @property
+    def _enrolled(self) -> Region:
+        if self._region is None:
+            raise RuntimeError("a copy for a scan has no enrolled rows")
+        return self._region
+
+    def copied(self, rows: NDArray[np.intp]) -> "Compressed":
+        raise NotImplementedError
 
     def scan(self, used: int, queries: Floats, count: int) -> compiled.Best:
         """The best `count` of the first `used` rows for each query, best first."""
@@ -100,13 +119,18 @@ class Compressed:
 class Half(Compressed):
     """float16: 2 bytes a number."""
 
-    def __init__(self, capacity: int, dimension: int, region: Region) -> None:
+    def __init__(self, capacity: int, dimension: int, region: Region | None) -> None:
         super().__init__(capacity, dimension, region)
         self._bits = np.empty((capacity, compiled.padded(dimension)), dtype=np.uint16)
 
     @property
     def nbytes(self) -> int:
         return self._bits.nbytes
+
+    def copied(self, rows: NDArray[np.intp]) -> "Half":
+        copy = Half(len(rows), self.dimension, None)
+        np.take(self._bits, rows, axis=0, out=copy._bits)
+        return copy
 
     def scan(self, used: int, queries: Floats, count: int) -> compiled.Best:
         return compiled.scan_half(self._bits, used, self.dimension, queries, count)
@@ -118,7 +142,7 @@ class Half(Compressed):
 class Bytes(Compressed):
     """int8: 1 byte a number, and a scale for each row."""
 
-    def __init__(self, capacity: int, dimension: int, region: Region) -> None:
+    def __init__(self, capacity: int, dimension: int, region: Region | None) -> None:
         super().__init__(capacity, dimension, region)
         self._numbers = np.empty((capacity, compiled.padded(dimension)), dtype=np.int8)
         self._scales = np.empty(capacity, dtype=np.float32)
@@ -126,6 +150,12 @@ class Bytes(Compressed):
     @property
     def nbytes(self) -> int:
         return self._numbers.nbytes + self._scales.nbytes
+
+    def copied(self, rows: NDArray[np.intp]) -> "Bytes":
+        copy = Bytes(len(rows), self.dimension, None)
+        np.take(self._numbers, rows, axis=0, out=copy._numbers)
+        np.take(self._scales, rows, out=copy._scales)
+        return copy
 
     def scan(self, used: int, queries: Floats, count: int) -> compiled.Best:
         return compiled.scan_bytes(
@@ -139,23 +169,50 @@ class Bytes(Compressed):
         return far + (1 + far) * compiled.query_error(self.dimension)
 
 
+class Codes:
+    """Two bits a dimension of each row, for the first of two stages."""
+
+    def __init__(self, capacity: int, dimension: int) -> None:
+        self.bits = np.empty((capacity, compiled.code_bytes(dimension)), dtype=np.uint8)
+        self.factors = np.empty(capacity, dtype=np.float32)
+
+    def write(self, at: int, vectors: Floats) -> None:
+        end = at + len(vectors)
+        compiled.encode_codes(
+            np.ascontiguousarray(vectors), self.bits[at:end], self.factors[at:end]
+        )
+
+    @property
+    def nbytes(self) -> int:
+        return self.bits.nbytes + self.factors.nbytes
+
+
 @dataclass(frozen=True, slots=True)
 class Storage:
     """What the galleries of a process are made of.
 
     format: how vectors are scanned; answers are those of float32 in any of them. folder: where
-    compressed galleries put the enrolled rows.
+    compressed galleries put the enrolled rows. codes: whether rows have short codes as well, for
+    a search in two stages, which looks at float32 rows.
     """
 
     format: Format = "float32"
     folder: Path | None = None
+    codes: bool = False
 
     def __post_init__(self) -> None:
-        """Raises KernelsMissing."""
+        """Raises CannotStart for what cannot be had together, or not in this installation."""
         if self.format != "float32":
             compiled.require(f"ROLLCALL_GALLERY_STORAGE={self.format}")
             if self.folder is None:
                 raise ValueError("compressed galleries need a folder for the enrolled rows")
+        if self.codes:
+            compiled.require("ROLLCALL_SEARCH=two_stage")
+            if self.format != "float32":
+                raise CannotStart(
+                    "ROLLCALL_SEARCH=two_stage looks at float32 rows. "
+                    "Set ROLLCALL_GALLERY_STORAGE=float32, or ROLLCALL_SEARCH=exact."
+                )
 
 
 FLOAT32 = Storage()
@@ -165,16 +222,19 @@ class Maker:
     """Makes what the blocks of one gallery store; a compressed gallery has one scratch file."""
 
     def __init__(self, storage: Storage, dimension: int) -> None:
-        self._format = storage.format
+        self._storage = storage
         self._dimension = dimension
         self._scratch: Scratch | None = None
-        self._folder = storage.folder
 
-    def new(self, capacity: int) -> Stored:
+    def stored(self, capacity: int) -> Stored:
         """Raises ScratchFailed."""
-        if self._format == "float32" or self._folder is None:
+        form, folder = self._storage.format, self._storage.folder
+        if form == "float32" or folder is None:
             return Exact(capacity, self._dimension)
         if self._scratch is None:
-            self._scratch = Scratch(self._folder)
-        kind = Half if self._format == "float16" else Bytes
+            self._scratch = Scratch(folder)
+        kind = Half if form == "float16" else Bytes
         return kind(capacity, self._dimension, self._scratch.region(capacity, self._dimension))
+
+    def codes(self, capacity: int) -> Codes | None:
+        return Codes(capacity, self._dimension) if self._storage.codes else None

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
@@ -32,9 +32,23 @@ EMBED_BATCH: Final[dict[Device, int]] = {"cpu": 1, "cuda": 64}
 would wait on one core while another is idle."""
 
 
+Choose = Callable[[list[Face]], list[Face]]
+"""Which of an image's faces are meant. Called in the worker's thread; raises nothing."""
+
+
 class _Look(NamedTuple):
+    """An image, and whose embeddings are wanted too; None for nobody's."""
+
     image: bytes
+    choose: Choose | None
     stages: Stages
+
+
+class Seen(NamedTuple):
+    """Faces and their embeddings float32[N, D] of length one; [0, D] where none were wanted."""
+
+    faces: list[Face]
+    embeddings: Floats
 
 
 class _Crops(NamedTuple):
@@ -47,8 +61,9 @@ class _Crops(NamedTuple):
 class Vision:
     """A pack at work: `look` takes images through decode, detect and align, `embed` takes crops.
 
-    On CPU both share one pool of `workers` threads, each image on one thread. On CUDA one thread
-    owns the recognizer's batches while the others decode, detect and align.
+    On CPU both share one pool of `workers` threads, and each image has one of them from its bytes
+    to its embeddings. On CUDA one thread owns the recognizer's batches while the others decode,
+    detect and align.
     """
 
     def __init__(
@@ -70,13 +85,15 @@ class Vision:
         self.dimension = recognizer.dimension
         self.providers: tuple[str, ...] = recognizer.providers
         self.decoder = decoder
+        self._nobody = np.empty((0, recognizer.dimension), dtype=np.float32)
         self._detector = detector
         self._recognizer = recognizer
+        self._device = device
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="vision")
         self._owner = (
             ThreadPoolExecutor(1, thread_name_prefix="device") if device == "cuda" else self._pool
         )
-        self.look: MicroBatcher[_Look, list[Face]] = MicroBatcher(
+        self.look: MicroBatcher[_Look, Seen] = MicroBatcher(
             "look",
             self._look,
             executor=self._pool,
@@ -102,7 +119,17 @@ class Vision:
 
         Raises ImageRefused where it cannot be decoded, Overloaded where too many wait.
         """
-        return await self.look.submit(_Look(image, current()))
+        return (await self.look.submit(_Look(image, None, current()))).faces
+
+    async def recognise(self, image: bytes, choose: Choose) -> Seen:
+        """The faces of an image that `choose` keeps, in its order, with their embeddings.
+
+        Raises what `faces` and `embed` raise.
+        """
+        if self._device == "cpu":  # a batch gains nothing, and a hand-over between threads costs
+            return await self.look.submit(_Look(image, choose, current()))
+        faces = choose(await self.faces(image))
+        return Seen(faces, await self.embed([face.crop for face in faces]))
 
     async def embed(self, crops: Sequence[Pixels]) -> Floats:
         """Embeddings float32[N, D] of length one, in the order of `crops`, uint8[112, 112, 3] each.
@@ -110,7 +137,7 @@ class Vision:
         Raises Overloaded where too many wait, EmbeddingFailed and DeviceFailed as the recognizer.
         """
         if not crops:
-            return np.empty((0, self.dimension), dtype=np.float32)
+            return self._nobody
         return await self.embedding.submit(_Crops(np.stack(crops), current()))
 
     def warm_up(self) -> None:
@@ -131,13 +158,19 @@ class Vision:
         self._pool.shutdown()
         self._owner.shutdown()
 
-    def _look(self, items: Sequence[_Look]) -> list[list[Face] | Exception]:
+    def _look(self, items: Sequence[_Look]) -> list[Seen | Exception]:
         return [self._try(item) for item in items]
 
-    def _try(self, item: _Look) -> list[Face] | Exception:
+    def _try(self, item: _Look) -> Seen | Exception:
         try:
-            return look(item.image, self.decoder, self._detector, item.stages)
-        except ImageRefused as error:
+            faces = look(item.image, self.decoder, self._detector, item.stages)
+            if item.choose is None:
+                return Seen(faces, self._nobody)
+            faces = item.choose(faces)
+            with item.stages("embed"):
+                crops = np.array([face.crop for face in faces], dtype=np.uint8)
+                return Seen(faces, self._recognizer.embed(crops))
+        except (ImageRefused, EmbeddingFailed) as error:
             return error
 
     def _embed(self, items: Sequence[_Crops]) -> list[Floats | Exception]:

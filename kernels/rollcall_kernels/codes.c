@@ -19,7 +19,7 @@
 #include "best.h"
 #include "machine.h"
 
-enum { GROUP = 128, GROUP_BYTES = 32, ROUNDS = 4 };
+enum { GROUP = 128, GROUP_BYTES = 32, ROUNDS = 4, AHEAD = 4096 };
 
 /* The width of a level that loses least of a normal distribution, in standard deviations. */
 static const float STEP = 0.9957f;
@@ -49,36 +49,72 @@ static void signs_of(int64_t dimension, int64_t width, float *signs) {
         }
 }
 
-INLINE void rotate_by(float *vector, int64_t dimension, int64_t width, const float *signs) {
-    int64_t round, at, half, first;
-    for (round = 0; round < ROUNDS; round++) {
-        float *part = vector + (round & 1 ? dimension - width : 0);
-        for (at = 0; at < dimension; at++) vector[at] *= signs[round * dimension + at];
-        for (half = 1; half < width; half *= 2)
-            for (first = 0; first < width; first += 2 * half)
-                for (at = first; at < first + half; at++) {
-                    float a = part[at], b = part[at + half];
-                    part[at] = a + b;
-                    part[at + half] = a - b;
+INLINE void eight_in_place(float *p) {
+    float a0 = p[0] + p[1], a1 = p[0] - p[1], a2 = p[2] + p[3], a3 = p[2] - p[3];
+    float a4 = p[4] + p[5], a5 = p[4] - p[5], a6 = p[6] + p[7], a7 = p[6] - p[7];
+    float b0 = a0 + a2, b1 = a1 + a3, b2 = a0 - a2, b3 = a1 - a3;
+    float b4 = a4 + a6, b5 = a5 + a7, b6 = a4 - a6, b7 = a5 - a7;
+    p[0] = b0 + b4, p[1] = b1 + b5, p[2] = b2 + b6, p[3] = b3 + b7;
+    p[4] = b0 - b4, p[5] = b1 - b5, p[6] = b2 - b6, p[7] = b3 - b7;
+}
+
+INLINE void hadamard(float *part, int64_t width) {
+    int64_t at, half = 1, first;
+    int lane;
+    if (width >= 8) {
+        for (at = 0; at < width; at += 8) eight_in_place(part + at);
+        half = 8;
+    }
+    for (; half < width; half *= 2)
+        for (first = 0; first < width; first += 2 * half) {
+            float *low = part + first, *high = low + half;
+            if (half < 8)
+                for (at = 0; at < half; at++) {
+                    float a = low[at], b = high[at];
+                    low[at] = a + b, high[at] = a - b;
                 }
+            else
+                for (at = 0; at < half; at += 8) {
+                    float a[8], b[8];
+                    for (lane = 0; lane < 8; lane++) a[lane] = low[at + lane];
+                    for (lane = 0; lane < 8; lane++) b[lane] = high[at + lane];
+                    for (lane = 0; lane < 8; lane++) low[at + lane] = a[lane] + b[lane];
+                    for (lane = 0; lane < 8; lane++) high[at + lane] = a[lane] - b[lane];
+                }
+        }
+}
+
+INLINE void rotate_by(float *vector, int64_t dimension, int64_t width, const float *signs) {
+    int64_t round, at;
+    for (round = 0; round < ROUNDS; round++) {
+        for (at = 0; at < dimension; at++) vector[at] *= signs[round * dimension + at];
+        hadamard(vector + (round & 1 ? dimension - width : 0), width);
     }
 }
 
+/* room: two times whole groups of numbers. */
 INLINE void encode_by(const float *vector, float *room, int64_t dimension, int64_t width,
                       const float *signs, uint8_t *codes, float *factor) {
-    float spread = sqrtf((float)dimension) / STEP, square = 0, along = 0;
-    int64_t at;
+    int64_t padded = groups_of(dimension) * GROUP, at;
+    float spread = sqrtf((float)dimension) / STEP, squares[8] = {0}, alongs[8] = {0};
+    float square = 0, along = 0, *levels = room + padded;
+    int lane;
+    memset(room + dimension, 0, (size_t)(padded - dimension) * sizeof *room);
     memcpy(room, vector, (size_t)dimension * sizeof *room);
     rotate_by(room, dimension, width, signs);
-    memset(codes, 0, (size_t)(groups_of(dimension) * GROUP_BYTES));
-    for (at = 0; at < dimension; at++) {
-        float level = floorf(room[at] * spread + 2);
-        level = level < 0 ? 0 : level > 3 ? 3 : level;
-        square += room[at] * room[at];
-        along += room[at] * (level - 1.5f);
-        codes[at / GROUP * GROUP_BYTES + at % GROUP_BYTES] |=
-            (uint8_t)((uint8_t)level << at % GROUP / GROUP_BYTES * 2);
-    }
+    for (at = 0; at < padded; at += 8)
+        for (lane = 0; lane < 8; lane++) {
+            float number = room[at + lane], level = floorf(number * spread + 2);
+            level = level < 0 ? 0 : level > 3 ? 3 : level;
+            levels[at + lane] = level;
+            squares[lane] += number * number;
+            alongs[lane] += number * (level - 1.5f);
+        }
+    for (lane = 0; lane < 8; lane++) square += squares[lane], along += alongs[lane];
+    for (; padded; padded -= GROUP, levels += GROUP, codes += GROUP_BYTES)
+        for (at = 0; at < GROUP_BYTES; at++)
+            codes[at] = (uint8_t)((int)levels[at] | (int)levels[at + 32] << 2 |
+                                  (int)levels[at + 64] << 4 | (int)levels[at + 96] << 6);
     *factor = square / along;
 }
 
@@ -103,7 +139,8 @@ static float *new_signs(int64_t dimension, int64_t *width) {
 int rollcall_encode_codes(const float *vectors, int64_t rows, int64_t dimension, uint8_t *codes,
                           float *factors) {
     int64_t row, width, size = groups_of(dimension) * GROUP_BYTES;
-    float *signs = new_signs(dimension, &width), *room = malloc((size_t)dimension * sizeof *room);
+    float *signs = new_signs(dimension, &width), *room;
+    room = malloc((size_t)(2 * groups_of(dimension) * GROUP) * sizeof *room);
     if (!signs || !room) {
         free(signs), free(room);
         return -1;
@@ -176,32 +213,35 @@ static void scan_plain(const uint8_t *codes, const float *factors, const uint8_t
 
 #if X86
 
-/* Eight sums of 32 bits, each four times the product of a row with the query, not yet added up.
- * Codes in the upper half of each four bits are left there, so they count four times. */
+/* Eight sums of 32 bits: added up, four times the product of a row with the query. Codes in the
+ * upper half of each four bits are left there, so they count four times. */
 FAST INLINE __m256i product(const uint8_t *code, const int8_t *numbers, int64_t groups) {
     const __m256i lower = _mm256_set1_epi8(0x03), upper = _mm256_set1_epi8(0x0c);
-    const __m256i four = _mm256_set1_epi16(4), one = _mm256_set1_epi16(1);
     __m256i sum = _mm256_setzero_si256();
     int64_t group, last;
     for (group = 0; group < groups; group = last) {
         __m256i low = _mm256_setzero_si256(), high = low;
         /* 4 groups: 4 x 2 x 2 x 12 x 127 is the most that 16 bits hold */
         last = groups - group < 4 ? groups : group + 4;
+#pragma GCC unroll 4
         for (; group < last; group++) {
             const __m256i *query = (const __m256i *)(numbers + group * GROUP);
             __m256i bits = _mm256_loadu_si256((const __m256i *)(code + group * GROUP_BYTES));
             __m256i next = _mm256_srli_epi16(bits, 4);
-            low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_and_si256(bits, lower),
-                                                             _mm256_loadu_si256(query)));
-            high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_and_si256(bits, upper),
-                                                               _mm256_loadu_si256(query + 1)));
-            low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_and_si256(next, lower),
-                                                             _mm256_loadu_si256(query + 2)));
-            high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_and_si256(next, upper),
-                                                               _mm256_loadu_si256(query + 3)));
+            __m256i a = _mm256_maddubs_epi16(_mm256_and_si256(bits, lower),
+                                             _mm256_loadu_si256(query));
+            __m256i b = _mm256_maddubs_epi16(_mm256_and_si256(bits, upper),
+                                             _mm256_loadu_si256(query + 1));
+            __m256i c = _mm256_maddubs_epi16(_mm256_and_si256(next, lower),
+                                             _mm256_loadu_si256(query + 2));
+            __m256i d = _mm256_maddubs_epi16(_mm256_and_si256(next, upper),
+                                             _mm256_loadu_si256(query + 3));
+            low = _mm256_add_epi16(low, _mm256_add_epi16(a, c));
+            high = _mm256_add_epi16(high, _mm256_add_epi16(b, d));
         }
-        sum = _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(low, four),
-                                                     _mm256_madd_epi16(high, one)));
+        sum = _mm256_add_epi32(
+            sum, _mm256_add_epi32(_mm256_madd_epi16(low, _mm256_set1_epi16(4)),
+                                  _mm256_madd_epi16(high, _mm256_set1_epi16(1))));
     }
     return sum;
 }
@@ -218,12 +258,17 @@ FAST INLINE __m256i sums_of_eight(const __m256i *parts) {
 FAST INLINE void scan_eight(const uint8_t *codes, const float *factors, const uint8_t *skipped,
                             int64_t row, int64_t groups, const asked_t *asked, best_t *best,
                             int64_t before) {
+    const uint8_t *here = codes + row * groups * GROUP_BYTES;
+    int64_t line;
     __m256i parts[8];
     __m256 scores;
     float each[8];
     int at, above;
+    for (line = 0; line < 8 * groups * GROUP_BYTES; line += 64)
+        _mm_prefetch((const char *)here + AHEAD + line, _MM_HINT_T0);
+#pragma GCC unroll 8
     for (at = 0; at < 8; at++)
-        parts[at] = product(codes + (row + at) * groups * GROUP_BYTES, asked->numbers, groups);
+        parts[at] = product(here + at * groups * GROUP_BYTES, asked->numbers, groups);
     scores = _mm256_mul_ps(_mm256_cvtepi32_ps(sums_of_eight(parts)), _mm256_set1_ps(0.25f));
     scores = _mm256_mul_ps(
         _mm256_mul_ps(_mm256_loadu_ps(factors + row), _mm256_set1_ps(asked->scale)),
@@ -295,4 +340,48 @@ int rollcall_scan_codes(const uint8_t *const *codes, const float *const *factors
     for (q = 0; q < asked && !failed; q++) best_end(best + q, scores + q * count, where + q * count);
     free(signs), free(turned), free(numbers), free(all), free(best), free(keys);
     return failed ? -1 : 0;
+}
+
+/* --- the second look -----------------------------------------------------------------------------*/
+
+INLINE float product_of(const float *row, const float *query, int64_t dimension) {
+    float sums[16] = {0}, sum = 0;
+    int64_t at = 0;
+    int lane;
+    for (; at + 16 <= dimension; at += 16)
+        for (lane = 0; lane < 16; lane++) sums[lane] += row[at + lane] * query[at + lane];
+    for (; at < dimension; at++) sum += row[at] * query[at];
+    for (lane = 0; lane < 16; lane++) sum += sums[lane];
+    return sum;
+}
+
+INLINE void score_by(const float *const *rows, const int64_t *owners, const int64_t *places,
+                     int64_t count, int64_t dimension, const float *query, float *scores) {
+    int64_t at, line;
+    for (at = 0; at < count; at++) {
+        if (at + 1 < count) { /* the next row lies anywhere: ask for it early */
+            const float *next = rows[owners[at + 1]] + places[at + 1] * dimension;
+            for (line = 0; line < dimension; line += 16) __builtin_prefetch(next + line);
+        }
+        scores[at] = product_of(rows[owners[at]] + places[at] * dimension, query, dimension);
+    }
+}
+
+#if X86
+FAST static void score_fast(const float *const *rows, const int64_t *owners, const int64_t *places,
+                            int64_t count, int64_t dimension, const float *query, float *scores) {
+    score_by(rows, owners, places, count, dimension, query, scores);
+}
+#endif
+
+/* Products of one query with rows that lie apart: row `places[i]` of block `owners[i]`. */
+void rollcall_score_places(const float *const *rows, const int64_t *owners, const int64_t *places,
+                           int64_t count, int64_t dimension, const float *query, float *scores) {
+#if X86
+    if (rollcall_is_fast()) {
+        score_fast(rows, owners, places, count, dimension, query, scores);
+        return;
+    }
+#endif
+    score_by(rows, owners, places, count, dimension, query, scores);
 }

@@ -11,8 +11,6 @@ double rollcall_encode_half(const float *vectors, int64_t rows, int64_t dimensio
 double rollcall_encode_bytes(const float *vectors, int64_t rows, int64_t dimension, int64_t stride,
                              int8_t *out, float *scales);
 
-int rollcall_scan_float(const float *rows, int64_t used, int64_t dimension, const float *queries,
-                        int64_t asked, int64_t count, float *scores, int64_t *where);
 int rollcall_scan_half(const uint16_t *rows, int64_t used, int64_t dimension, int64_t stride,
                        const float *queries, int64_t asked, int64_t count, float *scores,
                        int64_t *where);
@@ -26,3 +24,5 @@ int rollcall_scan_codes(const uint8_t *const *codes, const float *const *factors
                         const uint8_t *const *skipped, const int64_t *used, int64_t blocks,
                         int64_t dimension, const float *queries, int64_t asked, int64_t count,
                         float *scores, int64_t *where);
+void rollcall_score_places(const float *const *rows, const int64_t *owners, const int64_t *places,
+                           int64_t count, int64_t dimension, const float *query, float *scores);

@@ -1,8 +1,9 @@
 /* Rows as float16 and as int8 with one scale a row: how they are made, and how they are scanned.
  *
- * A scan takes dot products of four rows with up to three queries at once, which fills the sixteen
- * registers of AVX2, and each product feeds the gathering of its query. Many queries at once share
- * the unpacking of a tile of rows, which stays in the first cache.
+ * One query takes rows as they come, one after the other, which is how memory is read fastest. For
+ * more, a tile of rows is unpacked into the first cache, and products of four rows with up to
+ * three queries are taken at once, as many as the sixteen registers of AVX2 hold. Each product feeds
+ * the gathering of its query.
  */
 #include <math.h>
 #include <stdint.h>
@@ -12,8 +13,7 @@
 #include "best.h"
 #include "machine.h"
 
-enum { TILE = 16, ROWS = 4, QUERIES = 3 };
-enum { FLOATS, HALVES };
+enum { TILE = 8, ROWS = 4, QUERIES = 3, WHOLE_QUERIES = 2, AHEAD = 2048 };
 
 /* --- portable ----------------------------------------------------------------------------------*/
 
@@ -43,19 +43,11 @@ static uint16_t float_to_half(float value) {
     return (uint16_t)(sign | (bits - 0x38000000u) >> 13);
 }
 
-INLINE float dot_plain(const void *row, int kind, const float *query, int64_t dimension) {
+static float dot_half_plain(const uint16_t *row, const float *query, int64_t dimension) {
     float sums[8] = {0}, sum = 0;
-    int64_t at = 0;
+    int64_t at;
     int lane;
-    if (kind == FLOATS) {
-        const float *numbers = row;
-        for (; at + 8 <= dimension; at += 8)
-            for (lane = 0; lane < 8; lane++) sums[lane] += numbers[at + lane] * query[at + lane];
-        for (; at < dimension; at++) sum += numbers[at] * query[at];
-    } else {
-        const uint16_t *numbers = row;
-        for (; at < dimension; at++) sums[at & 7] += half_to_float(numbers[at]) * query[at];
-    }
+    for (at = 0; at < dimension; at++) sums[at & 7] += half_to_float(row[at]) * query[at];
     for (lane = 0; lane < 8; lane++) sum += sums[lane];
     return sum;
 }
@@ -81,114 +73,143 @@ FAST INLINE __m128i sums_of_four_whole(__m256i a, __m256i b, __m256i c, __m256i 
     return _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
 }
 
-FAST INLINE __m256 eight(const void *row, int kind, int64_t at) {
-    if (kind == FLOATS) return _mm256_loadu_ps((const float *)row + at);
-    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)row + at)));
+FAST INLINE __m256 eight(const uint16_t *halves) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)halves));
 }
 
-/* out[query][row] of four rows, `stride` bytes apart, with `asked` queries, `apart` numbers apart.
- * Sums of one product are always taken in the same order, whatever `asked` is. */
-FAST INLINE void dots(const char *rows, int64_t stride, int kind, const float *queries,
-                      int64_t apart, int asked, int64_t dimension, float out[QUERIES][ROWS]) {
+FAST INLINE __m256i sixteen(const int8_t *bytes) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)bytes));
+}
+
+FAST INLINE __m256i product_of_sixteen(const int8_t *row, const int16_t *query) {
+    return _mm256_madd_epi16(sixteen(row), _mm256_loadu_si256((const __m256i *)query));
+}
+
+/* Products of four rows with one query, each row read from end to end. */
+FAST static void products_half(const uint16_t *rows, int64_t stride, const float *query,
+                               float out[ROWS]) {
+    __m256 sums[ROWS];
+    int64_t at;
+    int r;
+    for (r = 0; r < ROWS; r++, rows += stride) {
+        __m256 a = _mm256_setzero_ps(), b = a;
+        for (at = 0; at < stride; at += 16) {
+            if (at % 32 == 0) _mm_prefetch((const char *)(rows + at) + AHEAD, _MM_HINT_T0);
+            a = _mm256_fmadd_ps(eight(rows + at), _mm256_loadu_ps(query + at), a);
+            b = _mm256_fmadd_ps(eight(rows + at + 8), _mm256_loadu_ps(query + at + 8), b);
+        }
+        sums[r] = _mm256_add_ps(a, b);
+    }
+    _mm_storeu_ps(out, sums_of_four(sums[0], sums[1], sums[2], sums[3]));
+}
+
+FAST static void products_bytes(const int8_t *rows, int64_t stride, const int16_t *query,
+                                int32_t out[ROWS]) {
+    __m256i sums[ROWS];
+    int64_t at;
+    int r;
+    for (r = 0; r < ROWS; r++, rows += stride) {
+        __m256i a = _mm256_setzero_si256(), b = a;
+        for (at = 0; at + 64 <= stride; at += 64) { /* a line of the cache */
+            _mm_prefetch((const char *)(rows + at) + AHEAD, _MM_HINT_T0);
+            a = _mm256_add_epi32(a, product_of_sixteen(rows + at, query + at));
+            b = _mm256_add_epi32(b, product_of_sixteen(rows + at + 16, query + at + 16));
+            a = _mm256_add_epi32(a, product_of_sixteen(rows + at + 32, query + at + 32));
+            b = _mm256_add_epi32(b, product_of_sixteen(rows + at + 48, query + at + 48));
+        }
+        for (; at < stride; at += 16)
+            a = _mm256_add_epi32(a, product_of_sixteen(rows + at, query + at));
+        sums[r] = _mm256_add_epi32(a, b);
+    }
+    _mm_storeu_si128((__m128i *)out, sums_of_four_whole(sums[0], sums[1], sums[2], sums[3]));
+}
+
+/* out[query][row] of four rows and `asked` queries, all `stride` numbers apart. */
+FAST INLINE void dots(const float *rows, const float *queries, int asked, int64_t stride,
+                      float out[QUERIES][ROWS]) {
     __m256 sums[QUERIES][ROWS];
-    int64_t at = 0;
+    int64_t at;
     int q, r;
     for (q = 0; q < asked; q++)
         for (r = 0; r < ROWS; r++) sums[q][r] = _mm256_setzero_ps();
-    for (; at + 8 <= dimension; at += 8) {
-        __m256 wanted[QUERIES];
-        for (q = 0; q < asked; q++) wanted[q] = _mm256_loadu_ps(queries + q * apart + at);
+    for (at = 0; at < stride; at += 8)
         for (r = 0; r < ROWS; r++) {
-            __m256 row = eight(rows + r * stride, kind, at);
-            for (q = 0; q < asked; q++) sums[q][r] = _mm256_fmadd_ps(row, wanted[q], sums[q][r]);
+            __m256 row = _mm256_loadu_ps(rows + r * stride + at);
+            for (q = 0; q < asked; q++)
+                sums[q][r] = _mm256_fmadd_ps(row, _mm256_loadu_ps(queries + q * stride + at),
+                                             sums[q][r]);
         }
-    }
     for (q = 0; q < asked; q++)
         _mm_storeu_ps(out[q], sums_of_four(sums[q][0], sums[q][1], sums[q][2], sums[q][3]));
-    for (; at < dimension; at++) /* of float32 rows alone: the others are padded */
-        for (q = 0; q < asked; q++)
-            for (r = 0; r < ROWS; r++)
-                out[q][r] += ((const float *)(rows + r * stride))[at] * queries[q * apart + at];
 }
 
-FAST INLINE __m256i sixteen(const void *row, int packed, int64_t at) {
-    if (packed)
-        return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)((const int8_t *)row + at)));
-    return _mm256_loadu_si256((const __m256i *)((const int16_t *)row + at));
-}
-
-/* As `dots`, exactly: rows of int8 (packed) or int16. */
-FAST INLINE void dots_whole(const char *rows, int64_t stride, int packed, const int16_t *queries,
-                            int asked, int64_t padded, int32_t out[QUERIES][ROWS]) {
-    __m256i sums[QUERIES][ROWS];
+/* As `dots`; a product and its sum take a register more than one fused of floats. */
+FAST INLINE void dots_whole(const int16_t *rows, const int16_t *queries, int asked, int64_t stride,
+                            int32_t out[WHOLE_QUERIES][ROWS]) {
+    __m256i sums[WHOLE_QUERIES][ROWS];
     int64_t at;
     int q, r;
     for (q = 0; q < asked; q++)
         for (r = 0; r < ROWS; r++) sums[q][r] = _mm256_setzero_si256();
-    for (at = 0; at < padded; at += 16) {
-        __m256i wanted[QUERIES];
-        for (q = 0; q < asked; q++)
-            wanted[q] = _mm256_loadu_si256((const __m256i *)(queries + q * padded + at));
+    for (at = 0; at < stride; at += 16)
         for (r = 0; r < ROWS; r++) {
-            __m256i row = sixteen(rows + r * stride, packed, at);
-            for (q = 0; q < asked; q++)
-                sums[q][r] = _mm256_add_epi32(sums[q][r], _mm256_madd_epi16(row, wanted[q]));
+            __m256i row = _mm256_loadu_si256((const __m256i *)(rows + r * stride + at));
+            for (q = 0; q < asked; q++) {
+                __m256i query = _mm256_loadu_si256((const __m256i *)(queries + q * stride + at));
+                sums[q][r] = _mm256_add_epi32(sums[q][r], _mm256_madd_epi16(row, query));
+            }
         }
-    }
     for (q = 0; q < asked; q++)
         _mm_storeu_si128((__m128i *)out[q],
                          sums_of_four_whole(sums[q][0], sums[q][1], sums[q][2], sums[q][3]));
 }
 
 /* The number of queries must be known where the loops above are unrolled. */
-FAST static void dots_of(const char *rows, int64_t stride, int kind, const float *queries,
-                         int64_t apart, int asked, int64_t dimension, float out[QUERIES][ROWS]) {
-    if (kind == FLOATS) {
-        if (asked == 1) dots(rows, stride, FLOATS, queries, apart, 1, dimension, out);
-        else if (asked == 2) dots(rows, stride, FLOATS, queries, apart, 2, dimension, out);
-        else dots(rows, stride, FLOATS, queries, apart, 3, dimension, out);
-    } else {
-        if (asked == 1) dots(rows, stride, HALVES, queries, apart, 1, dimension, out);
-        else if (asked == 2) dots(rows, stride, HALVES, queries, apart, 2, dimension, out);
-        else dots(rows, stride, HALVES, queries, apart, 3, dimension, out);
-    }
+FAST static void products_tile(const float *rows, const float *queries, int asked, int64_t stride,
+                               float out[QUERIES][ROWS]) {
+    if (asked == 1) dots(rows, queries, 1, stride, out);
+    else if (asked == 2) dots(rows, queries, 2, stride, out);
+    else dots(rows, queries, 3, stride, out);
 }
 
-FAST static void dots_whole_of(const char *rows, int64_t stride, int packed,
-                               const int16_t *queries, int asked, int64_t padded,
-                               int32_t out[QUERIES][ROWS]) {
-    if (packed) {
-        if (asked == 1) dots_whole(rows, stride, 1, queries, 1, padded, out);
-        else if (asked == 2) dots_whole(rows, stride, 1, queries, 2, padded, out);
-        else dots_whole(rows, stride, 1, queries, 3, padded, out);
-    } else {
-        if (asked == 1) dots_whole(rows, stride, 0, queries, 1, padded, out);
-        else if (asked == 2) dots_whole(rows, stride, 0, queries, 2, padded, out);
-        else dots_whole(rows, stride, 0, queries, 3, padded, out);
-    }
+FAST static void products_tile_whole(const int16_t *rows, const int16_t *queries, int asked,
+                                     int64_t stride, int32_t out[WHOLE_QUERIES][ROWS]) {
+    if (asked == 1) dots_whole(rows, queries, 1, stride, out);
+    else dots_whole(rows, queries, 2, stride, out);
 }
 
 FAST static void unpack_halves(const uint16_t *rows, int64_t numbers, float *out) {
     int64_t at;
-    for (at = 0; at < numbers; at += 8) _mm256_storeu_ps(out + at, eight(rows, HALVES, at));
+    for (at = 0; at < numbers; at += 16) {
+        _mm_prefetch((const char *)(rows + at) + AHEAD, _MM_HINT_T0);
+        _mm256_storeu_ps(out + at, eight(rows + at));
+        _mm256_storeu_ps(out + at + 8, eight(rows + at + 8));
+    }
 }
 
 FAST static void unpack_bytes(const int8_t *rows, int64_t numbers, int16_t *out) {
     int64_t at;
-    for (at = 0; at < numbers; at += 16)
-        _mm256_storeu_si256((__m256i *)(out + at), sixteen(rows, 1, at));
+    for (at = 0; at < numbers; at += 16) {
+        _mm_prefetch((const char *)(rows + at) + AHEAD, _MM_HINT_T0);
+        _mm256_storeu_si256((__m256i *)(out + at), sixteen(rows + at));
+    }
 }
 
-#else
+#else /* never called: `rollcall_is_fast` is 0 */
 
-static void dots_of(const char *rows, int64_t stride, int kind, const float *queries, int64_t apart,
-                    int asked, int64_t dimension, float out[QUERIES][ROWS]) {
-    (void)rows, (void)stride, (void)kind, (void)queries, (void)apart, (void)asked;
-    (void)dimension, (void)out;
+static void products_half(const uint16_t *rows, int64_t stride, const float *query, float *out) {
+    (void)rows, (void)stride, (void)query, (void)out;
 }
-static void dots_whole_of(const char *rows, int64_t stride, int packed, const int16_t *queries,
-                          int asked, int64_t padded, int32_t out[QUERIES][ROWS]) {
-    (void)rows, (void)stride, (void)packed, (void)queries, (void)asked, (void)padded, (void)out;
+static void products_bytes(const int8_t *rows, int64_t stride, const int16_t *query, int32_t *out) {
+    (void)rows, (void)stride, (void)query, (void)out;
+}
+static void products_tile(const float *rows, const float *queries, int asked, int64_t stride,
+                          float out[QUERIES][ROWS]) {
+    (void)rows, (void)queries, (void)asked, (void)stride, (void)out;
+}
+static void products_tile_whole(const int16_t *rows, const int16_t *queries, int asked,
+                                int64_t stride, int32_t out[WHOLE_QUERIES][ROWS]) {
+    (void)rows, (void)queries, (void)asked, (void)stride, (void)out;
 }
 static void unpack_halves(const uint16_t *rows, int64_t numbers, float *out) {
     (void)rows, (void)numbers, (void)out;
@@ -222,80 +243,51 @@ INLINE void offer_all(best_t *best, const float *scores, int64_t count, int64_t 
         if (scores[at] > best->least) best_offer(best, scores[at], (uint32_t)(first + at));
 }
 
-/* A tile of rows as floats, shared by all queries. The last rows are fewer than four: what is
- * computed beside them is not offered, and lies in the tile, so nothing foreign is read. */
-static void scan_tile(const char *rows, int64_t stride, int kind, int64_t count, int64_t first,
-                      const float *queries, int64_t asked, int64_t apart, int64_t dimension,
-                      best_t *all) {
-    float found[QUERIES][ROWS];
-    int64_t from, row;
-    int q, together;
-    for (from = 0; from < asked; from += QUERIES) {
-        together = asked - from < QUERIES ? (int)(asked - from) : QUERIES;
-        for (row = 0; row < count; row += ROWS) {
-            dots_of(rows + row * stride, stride, kind, queries + from * apart, apart, together,
-                    dimension, found);
-            for (q = 0; q < together; q++)
-                offer_all(all + from + q, found[q], count - row < ROWS ? count - row : ROWS,
-                          first + row);
-        }
-    }
-}
-
-/* kind: FLOATS with stride == dimension, or HALVES padded with zeros to `stride`. */
-static int scan(const void *rows, int kind, int64_t used, int64_t dimension, int64_t stride,
-                const float *queries, int64_t asked, int64_t count, float *scores,
-                int64_t *where) {
-    int64_t size = kind == FLOATS ? 4 : 2, first, q, row;
-    best_t *all = gatherings(asked, count);
-    if (!all) return -1;
-    if (!rollcall_is_fast()) {
-        for (row = 0; row < used; row++)
-            for (q = 0; q < asked; q++) {
-                float score = dot_plain((const char *)rows + row * stride * size, kind,
-                                        queries + q * dimension, dimension);
-                offer_all(all + q, &score, 1, row);
-            }
-    } else {
-        float *wanted = calloc((size_t)asked, (size_t)stride * sizeof(float));
-        float *tile = calloc((size_t)TILE, (size_t)stride * sizeof(float));
-        if (!wanted || !tile) {
-            free(wanted), free(tile), free(all);
-            return -1;
-        }
-        for (q = 0; q < asked; q++)
-            memcpy(wanted + q * stride, queries + q * dimension, (size_t)dimension * sizeof(float));
-        for (first = 0; first < used; first += TILE) {
-            int64_t together = used - first < TILE ? used - first : TILE;
-            const char *here = (const char *)rows + first * stride * size;
-            if (kind == HALVES && (asked > QUERIES || together % ROWS)) {
-                unpack_halves((const uint16_t *)here, together * stride, tile);
-                scan_tile((const char *)tile, stride * 4, FLOATS, together, first, wanted, asked,
-                          stride, stride, all);
-            } else if (together % ROWS) {
-                memcpy(tile, here, (size_t)(together * stride * size));
-                scan_tile((const char *)tile, stride * 4, FLOATS, together, first, wanted, asked,
-                          stride, stride, all);
-            } else {
-                scan_tile(here, stride * size, kind, together, first, wanted, asked, stride, stride,
-                          all);
-            }
-        }
-        free(wanted), free(tile);
-    }
-    finish(all, asked, count, scores, where);
-    return 0;
-}
-
-int rollcall_scan_float(const float *rows, int64_t used, int64_t dimension, const float *queries,
-                        int64_t asked, int64_t count, float *scores, int64_t *where) {
-    return scan(rows, FLOATS, used, dimension, dimension, queries, asked, count, scores, where);
-}
+/* Four rows at a time; the last are fewer, and lie in a tile, so that nothing foreign is read. */
+INLINE int64_t rows_from(int64_t row, int64_t end) { return end - row < ROWS ? end - row : ROWS; }
 
 int rollcall_scan_half(const uint16_t *rows, int64_t used, int64_t dimension, int64_t stride,
                        const float *queries, int64_t asked, int64_t count, float *scores,
                        int64_t *where) {
-    return scan(rows, HALVES, used, dimension, stride, queries, asked, count, scores, where);
+    int fast = rollcall_is_fast();
+    int64_t first, row, from, q;
+    float found[QUERIES][ROWS], *wanted, *tile;
+    best_t *all = gatherings(asked, count);
+    wanted = calloc((size_t)asked, (size_t)stride * sizeof *wanted);
+    tile = calloc((size_t)TILE, (size_t)stride * sizeof *tile);
+    if (!all || !wanted || !tile) {
+        free(all), free(wanted), free(tile);
+        return -1;
+    }
+    for (q = 0; q < asked; q++)
+        memcpy(wanted + q * stride, queries + q * dimension, (size_t)dimension * sizeof *wanted);
+    for (first = 0; first < used; first += TILE) {
+        int64_t end = used - first < TILE ? used : first + TILE;
+        int straight = asked == 1 && (end - first) % ROWS == 0;
+        if (!fast) {
+            for (row = first; row < end; row++)
+                for (q = 0; q < asked; q++) {
+                    float score = dot_half_plain(rows + row * stride, wanted + q * stride, stride);
+                    offer_all(all + q, &score, 1, row);
+                }
+            continue;
+        }
+        if (!straight) unpack_halves(rows + first * stride, (end - first) * stride, tile);
+        for (from = 0; from < asked; from += QUERIES) {
+            int together = asked - from < QUERIES ? (int)(asked - from) : QUERIES;
+            for (row = first; row < end; row += ROWS) {
+                if (straight) products_half(rows + row * stride, stride, wanted, found[0]);
+                else
+                    products_tile(tile + (row - first) * stride, wanted + from * stride, together,
+                                  stride, found);
+                for (q = 0; q < together; q++)
+                    offer_all(all + from + q, found[q], rows_from(row, end), row);
+            }
+        }
+    }
+    free(wanted), free(tile);
+    finish(all, asked, count, scores, where);
+    return 0;
 }
 
 /* A query as int16 with a scale, small enough that no sum of `padded` products with int8 is too
@@ -319,6 +311,8 @@ int rollcall_scan_bytes(const int8_t *rows, const float *scales, int64_t used, i
                         float *scores, int64_t *where) {
     int fast = rollcall_is_fast();
     int64_t first, from, row, q, each;
+    int32_t sums[WHOLE_QUERIES][ROWS];
+    float found[ROWS];
     best_t *all = gatherings(asked, count);
     int16_t *wanted = malloc((size_t)(asked * stride) * sizeof *wanted);
     int16_t *tile = calloc((size_t)(TILE * stride), sizeof *tile);
@@ -330,33 +324,28 @@ int rollcall_scan_bytes(const int8_t *rows, const float *scales, int64_t used, i
     for (q = 0; q < asked; q++)
         steps[q] = whole_query(queries + q * dimension, dimension, stride, wanted + q * stride);
     for (first = 0; first < used; first += TILE) {
-        int64_t together = used - first < TILE ? used - first : TILE;
-        const int8_t *here = rows + first * stride;
-        int packed = asked <= QUERIES && together % ROWS == 0;
-        if (fast && !packed) unpack_bytes(here, together * stride, tile);
-        for (from = 0; from < asked; from += QUERIES) {
-            int group = asked - from < QUERIES ? (int)(asked - from) : QUERIES;
-            for (row = 0; row < together; row += ROWS) {
-                int64_t count_here = together - row < ROWS ? together - row : ROWS;
-                int32_t sums[QUERIES][ROWS];
-                float found[ROWS];
+        int64_t end = used - first < TILE ? used : first + TILE;
+        int straight = asked == 1 && (end - first) % ROWS == 0;
+        if (fast && !straight) unpack_bytes(rows + first * stride, (end - first) * stride, tile);
+        for (from = 0; from < asked; from += WHOLE_QUERIES) {
+            int together = asked - from < WHOLE_QUERIES ? (int)(asked - from) : WHOLE_QUERIES;
+            for (row = first; row < end; row += ROWS) {
+                int64_t here = rows_from(row, end);
                 if (!fast) {
-                    for (q = 0; q < group; q++)
-                        for (each = 0; each < count_here; each++)
-                            sums[q][each] = dot_bytes_plain(here + (row + each) * stride,
+                    for (q = 0; q < together; q++)
+                        for (each = 0; each < here; each++)
+                            sums[q][each] = dot_bytes_plain(rows + (row + each) * stride,
                                                             wanted + (from + q) * stride, stride);
-                } else if (packed) {
-                    dots_whole_of((const char *)(here + row * stride), stride, 1,
-                                  wanted + from * stride, group, stride, sums);
+                } else if (straight) {
+                    products_bytes(rows + row * stride, stride, wanted, sums[0]);
                 } else {
-                    dots_whole_of((const char *)(tile + row * stride), 2 * stride, 0,
-                                  wanted + from * stride, group, stride, sums);
+                    products_tile_whole(tile + (row - first) * stride, wanted + from * stride,
+                                        together, stride, sums);
                 }
-                for (q = 0; q < group; q++) {
-                    for (each = 0; each < count_here; each++)
-                        found[each] =
-                            (float)sums[q][each] * (scales[first + row + each] * steps[from + q]);
-                    offer_all(all + from + q, found, count_here, first + row);
+                for (q = 0; q < together; q++) {
+                    for (each = 0; each < here; each++)
+                        found[each] = (float)sums[q][each] * (scales[row + each] * steps[from + q]);
+                    offer_all(all + from + q, found, here, row);
                 }
             }
         }
@@ -368,18 +357,85 @@ int rollcall_scan_bytes(const int8_t *rows, const float *scales, int64_t used, i
 
 /* --- making rows -------------------------------------------------------------------------------*/
 
-#if X86
-FAST static void halves_of(const float *vector, int64_t dimension, uint16_t *out) {
+/* Eight lanes, so that a compiler may take them side by side: sums in order would forbid it. */
+
+INLINE float largest_of(const float *vector, int64_t dimension) {
+    float lanes[8] = {0}, largest = 0;
     int64_t at = 0;
+    int lane;
     for (; at + 8 <= dimension; at += 8)
-        _mm_storeu_si128((__m128i *)(out + at),
-                         _mm256_cvtps_ph(_mm256_loadu_ps(vector + at), _MM_FROUND_TO_NEAREST_INT));
-    for (; at < dimension; at++) out[at] = float_to_half(vector[at]);
+        for (lane = 0; lane < 8; lane++) {
+            float size = fabsf(vector[at + lane]);
+            lanes[lane] = size > lanes[lane] ? size : lanes[lane];
+        }
+    for (; at < dimension; at++)
+        lanes[0] = fabsf(vector[at]) > lanes[0] ? fabsf(vector[at]) : lanes[0];
+    for (lane = 0; lane < 8; lane++) largest = lanes[lane] > largest ? lanes[lane] : largest;
+    return largest;
+}
+
+/* Numbers in steps of `scale`, and the squared distance to what they stand for. */
+INLINE double bytes_of(const float *vector, int64_t dimension, float scale, int8_t *out) {
+    double lanes[8] = {0}, square = 0;
+    float times = 1 / scale;
+    int64_t at = 0;
+    int lane;
+    for (; at < dimension; at += 8) {
+        int most = dimension - at < 8 ? (int)(dimension - at) : 8;
+        for (lane = 0; lane < most; lane++) {
+            float number = nearbyintf(vector[at + lane] * times);
+            double off;
+            number = number > 127 ? 127 : number < -127 ? -127 : number;
+            out[at + lane] = (int8_t)number;
+            off = (double)vector[at + lane] - (double)scale * (double)number;
+            lanes[lane] += off * off;
+        }
+    }
+    for (lane = 0; lane < 8; lane++) square += lanes[lane];
+    return square;
+}
+
+static double half_plain(const float *vector, int64_t dimension, uint16_t *out) {
+    double square = 0;
+    int64_t at;
+    for (at = 0; at < dimension; at++) {
+        double off;
+        out[at] = float_to_half(vector[at]);
+        off = (double)vector[at] - (double)half_to_float(out[at]);
+        square += off * off;
+    }
+    return square;
+}
+
+#if X86
+FAST static double half_fast(const float *vector, int64_t dimension, uint16_t *out) {
+    __m256d low = _mm256_setzero_pd(), high = low;
+    double lanes[4], square;
+    int64_t at = 0;
+    for (; at + 8 <= dimension; at += 8) {
+        __m256 numbers = _mm256_loadu_ps(vector + at), off;
+        __m128i halves = _mm256_cvtps_ph(numbers, _MM_FROUND_TO_NEAREST_INT);
+        _mm_storeu_si128((__m128i *)(out + at), halves);
+        off = _mm256_sub_ps(numbers, _mm256_cvtph_ps(halves)); /* exact: they are so near */
+        low = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(off)),
+                              _mm256_cvtps_pd(_mm256_castps256_ps128(off)), low);
+        high = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(off, 1)),
+                               _mm256_cvtps_pd(_mm256_extractf128_ps(off, 1)), high);
+    }
+    _mm256_storeu_pd(lanes, _mm256_add_pd(low, high));
+    square = half_plain(vector + at, dimension - at, out + at);
+    return square + lanes[0] + lanes[1] + lanes[2] + lanes[3];
+}
+FAST static float largest_fast(const float *vector, int64_t dimension) {
+    return largest_of(vector, dimension);
+}
+FAST static double bytes_fast(const float *vector, int64_t dimension, float scale, int8_t *out) {
+    return bytes_of(vector, dimension, scale, out);
 }
 #else
-static void halves_of(const float *vector, int64_t dimension, uint16_t *out) {
-    (void)vector, (void)dimension, (void)out;
-}
+#define half_fast half_plain
+#define largest_fast largest_of
+#define bytes_fast bytes_of
 #endif
 
 /* How far the farthest row is from what was kept of it (Euclidean). */
@@ -387,17 +443,11 @@ double rollcall_encode_half(const float *vectors, int64_t rows, int64_t dimensio
                             uint16_t *out) {
     double most = 0;
     int fast = rollcall_is_fast();
-    int64_t row, at;
+    int64_t row;
     for (row = 0; row < rows; row++, vectors += dimension, out += stride) {
-        double square = 0;
-        if (fast) halves_of(vectors, dimension, out);
-        else
-            for (at = 0; at < dimension; at++) out[at] = float_to_half(vectors[at]);
+        double square = fast ? half_fast(vectors, dimension, out)
+                             : half_plain(vectors, dimension, out);
         memset(out + dimension, 0, (size_t)(stride - dimension) * sizeof *out);
-        for (at = 0; at < dimension; at++) {
-            double off = (double)vectors[at] - half_to_float(out[at]);
-            square += off * off;
-        }
         if (square > most) most = square;
     }
     return sqrt(most);
@@ -407,20 +457,14 @@ double rollcall_encode_half(const float *vectors, int64_t rows, int64_t dimensio
 double rollcall_encode_bytes(const float *vectors, int64_t rows, int64_t dimension, int64_t stride,
                              int8_t *out, float *scales) {
     double most = 0;
-    int64_t row, at;
+    int fast = rollcall_is_fast();
+    int64_t row;
     for (row = 0; row < rows; row++, vectors += dimension, out += stride) {
-        double square = 0;
-        float largest = 0, scale;
-        for (at = 0; at < dimension; at++) largest = fmaxf(largest, fabsf(vectors[at]));
-        scale = scales[row] = largest / 127;
-        for (at = 0; at < dimension; at++) {
-            float number = nearbyintf(vectors[at] / scale);
-            double off;
-            number = number > 127 ? 127 : number < -127 ? -127 : number;
-            out[at] = (int8_t)number;
-            off = (double)vectors[at] - (double)scale * number;
-            square += off * off;
-        }
+        float largest = fast ? largest_fast(vectors, dimension) : largest_of(vectors, dimension);
+        double square;
+        scales[row] = largest / 127;
+        square = fast ? bytes_fast(vectors, dimension, scales[row], out)
+                      : bytes_of(vectors, dimension, scales[row], out);
         memset(out + dimension, 0, (size_t)(stride - dimension));
         if (square > most) most = square;
     }
