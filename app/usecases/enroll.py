@@ -199,7 +199,7 @@ async def _look(
     rooms: Rooms, vision: Vision, index: int, image: bytes, ask: Enrolment
 ) -> Accepted | Rejected:
     try:
-        faces = by_size(await vision.faces(image))
+        faces = by_size(await vision.faces(image, most=1 if ask.face == "largest" else 0))
         if not faces:
             raise FaceNotFound
         if len(faces) > 1 and ask.face == "only":

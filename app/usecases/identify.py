@@ -77,7 +77,7 @@ async def identify(rooms: Rooms, caller: Caller, probe: Probe) -> Identified:
         target_fpir=probe.target_fpir,
     )
     with naming("image"):
-        faces = by_size(await vision.faces(probe.image))[: probe.max_faces or None]
+        faces = by_size(await vision.faces(probe.image, probe.max_faces))[: probe.max_faces or None]
         if not faces:
             raise FaceNotFound
     embeddings = await vision.embed([face.crop for face in faces])

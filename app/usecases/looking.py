@@ -28,7 +28,7 @@ def by_size(faces: list[Face]) -> list[Face]:
 async def largest_face(vision: Vision, image: bytes, name: str) -> Face:
     """The largest face of an image. Raises FaceNotFound and what decoding refuses."""
     with naming(name):
-        faces = by_size(await vision.faces(image))
+        faces = by_size(await vision.faces(image, most=1))
         if not faces:
             raise FaceNotFound
         return faces[0]

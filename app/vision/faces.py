@@ -34,6 +34,7 @@ would wait on one core while another is idle."""
 
 class _Look(NamedTuple):
     image: bytes
+    most: int
     stages: Stages
 
 
@@ -97,12 +98,13 @@ class Vision:
             deadline=deadline,
         )
 
-    async def faces(self, image: bytes) -> list[Face]:
+    async def faces(self, image: bytes, most: int = 0) -> list[Face]:
         """The faces in an image, best first; an empty list where there is none.
 
+        `most`: how many of the largest are wanted, 0 for every face; others may be left out.
         Raises ImageRefused where it cannot be decoded, Overloaded where too many wait.
         """
-        return await self.look.submit(_Look(image, current()))
+        return await self.look.submit(_Look(image, most, current()))
 
     async def embed(self, crops: Sequence[Pixels]) -> Floats:
         """Embeddings float32[N, D] of length one, in the order of `crops`, uint8[112, 112, 3] each.
@@ -136,7 +138,7 @@ class Vision:
 
     def _try(self, item: _Look) -> list[Face] | Exception:
         try:
-            return look(item.image, self.decoder, self._detector, item.stages)
+            return look(item.image, self.decoder, self._detector, item.stages, item.most)
         except ImageRefused as error:
             return error
 
@@ -157,16 +159,18 @@ def _direction(raw: Floats) -> Floats | Exception:
         return error
 
 
-def look(image: bytes, decoder: Decoder, detector: Detector, stages: Stages) -> list[Face]:
+def look(
+    image: bytes, decoder: Decoder, detector: Detector, stages: Stages, most: int = 0
+) -> list[Face]:
     """Decode, detect, align and measure one image in the calling thread; faces best first.
 
-    Raises ImageRefused and DecoderUnavailable. Seconds of the stages decode, detect and align go
-    to `stages`.
+    `most` is as in `Detector.detect`. Raises ImageRefused and DecoderUnavailable. Seconds of the
+    stages decode, detect and align go to `stages`.
     """
     with stages("decode"):
         pixels = decoder.decode(image)
     with stages("detect"):
-        detections = detector.detect(pixels)
+        detections = detector.detect(pixels, most)
     with stages("align"):
         faces = []
         for each in detections:
