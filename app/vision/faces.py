@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
@@ -32,15 +32,12 @@ EMBED_BATCH: Final[dict[Device, int]] = {"cpu": 1, "cuda": 64}
 would wait on one core while another is idle."""
 
 
-Choose = Callable[[list[Face]], list[Face]]
-"""Which of an image's faces are meant. Called in the worker's thread; raises nothing."""
-
-
 class _Look(NamedTuple):
-    """An image, and whose embeddings are wanted too; None for nobody's."""
+    """An image, how many of its largest faces are wanted (0: all), and whether embedded too."""
 
     image: bytes
-    choose: Choose | None
+    most: int
+    embed: bool
     stages: Stages
 
 
@@ -114,21 +111,19 @@ class Vision:
             deadline=deadline,
         )
 
-    async def faces(self, image: bytes) -> list[Face]:
-        """The faces in an image, best first; an empty list where there is none.
+    async def faces(self, image: bytes, most: int = 0) -> list[Face]:
+        """The `most` largest faces in an image, 0 for all, largest first; empty if there are none.
 
+        Where fewer than all are wanted a large image is looked at only as closely as they need.
         Raises ImageRefused where it cannot be decoded, Overloaded where too many wait.
         """
-        return (await self.look.submit(_Look(image, None, current()))).faces
+        return (await self.look.submit(_Look(image, most, False, current()))).faces
 
-    async def recognise(self, image: bytes, choose: Choose) -> Seen:
-        """The faces of an image that `choose` keeps, in its order, with their embeddings.
-
-        Raises what `faces` and `embed` raise.
-        """
+    async def recognise(self, image: bytes, most: int = 0) -> Seen:
+        """What `faces` gives, with the embeddings. Raises what `faces` and `embed` raise."""
         if self._device == "cpu":  # a batch gains nothing, and a hand-over between threads costs
-            return await self.look.submit(_Look(image, choose, current()))
-        faces = choose(await self.faces(image))
+            return await self.look.submit(_Look(image, most, True, current()))
+        faces = await self.faces(image, most)
         return Seen(faces, await self.embed([face.crop for face in faces]))
 
     async def embed(self, crops: Sequence[Pixels]) -> Floats:
@@ -163,10 +158,9 @@ class Vision:
 
     def _try(self, item: _Look) -> Seen | Exception:
         try:
-            faces = look(item.image, self.decoder, self._detector, item.stages)
-            if item.choose is None:
+            faces = look(item.image, self.decoder, self._detector, item.stages, item.most)
+            if not item.embed:
                 return Seen(faces, self._nobody)
-            faces = item.choose(faces)
             with item.stages("embed"):
                 crops = np.array([face.crop for face in faces], dtype=np.uint8)
                 return Seen(faces, self._recognizer.embed(crops))
@@ -190,19 +184,22 @@ def _direction(raw: Floats) -> Floats | Exception:
         return error
 
 
-def look(image: bytes, decoder: Decoder, detector: Detector, stages: Stages) -> list[Face]:
-    """Decode, detect, align and measure one image in the calling thread; faces best first.
+def look(
+    image: bytes, decoder: Decoder, detector: Detector, stages: Stages, most: int = 0
+) -> list[Face]:
+    """Decode, detect, align and measure one image in the calling thread; faces largest first.
 
-    Raises ImageRefused and DecoderUnavailable. Seconds of the stages decode, detect and align go
-    to `stages`.
+    `most` is as in `Vision.faces`; the detector's order decides between faces of one size. Raises
+    ImageRefused and DecoderUnavailable. Seconds of the stages decode, detect and align go to
+    `stages`.
     """
     with stages("decode"):
         pixels = decoder.decode(image)
     with stages("detect"):
-        detections = detector.detect(pixels)
+        detections = sorted(detector.detect(pixels, most), key=lambda each: -each.box.area)
     with stages("align"):
         faces = []
-        for each in detections:
+        for each in detections[: most or None]:
             crop = align(pixels, each.landmarks)
             faces.append(Face(each.box, each.landmarks, each.score, measure(each, crop), crop))
         return faces

@@ -77,16 +77,16 @@ def test_no_face_is_an_empty_list_and_a_broken_image_is_refused(
     with_vision(tiny_pack, use)
 
 
-def test_recognising_is_looking_choosing_and_embedding_in_one(
+def test_recognising_is_looking_and_embedding_the_largest_in_one(
     tiny_pack: Path, group: bytes, faceless: bytes
 ) -> None:
     async def use(vision: Vision) -> None:
-        seen = await vision.recognise(group, lambda faces: faces[3:0:-1])
-        faces = (await vision.faces(group))[3:0:-1]
+        seen = await vision.recognise(group, most=3)
+        faces = (await vision.faces(group))[:3]
         assert [face.box for face in seen.faces] == [face.box for face in faces]
         embeddings = await vision.embed([face.crop for face in faces])
         assert np.abs(seen.embeddings - embeddings).max() < 1e-5
-        nobody = await vision.recognise(faceless, lambda faces: faces)
+        nobody = await vision.recognise(faceless)
         assert nobody.faces == [] and nobody.embeddings.shape == (0, 32)
 
     with_vision(tiny_pack, use)
