@@ -6,7 +6,7 @@ DIR is the data directory of a service that is not running: its embedded Postgre
 filled and stopped, and a service that is started on DIR then has the collection. What is written is
 what so many enrolments would have written: every template sealed under the collection's key, and a
 gap-free history of changes with its digests. Only the access log says nothing of it, and foreign
-keys are not looked at while rows arrive.
+keys and indexes are not looked at while rows arrive: indexes are built at the end.
 
 Vectors are random and of length one; `members` makes them again without a database.
 """
@@ -39,6 +39,7 @@ from app.vision.pack import read_pack
 BATCH: Final = 10_000
 """Persons of one change."""
 
+_TABLES: Final = ("persons", "faces", "templates")
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 _FLOAT4: Final = 700  # the type's number in PostgreSQL
@@ -92,14 +93,22 @@ async def fill(
     driver = await asyncpg.connect(database.url)  # of its own: it gets settings that no other may
     try:
         await driver.execute("SET synchronous_commit = off; SET session_replication_role = replica")
+        await driver.execute("SET allow_system_table_mods = on; SET maintenance_work_mem = '256MB'")
+        for table in _TABLES:
+            await driver.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+            await driver.execute(
+                "UPDATE pg_index SET indisready = false WHERE indrelid = $1::text::regclass", table
+            )
         batch = await asyncio.to_thread(prepare)
         while batch is not None:
             upcoming = asyncio.create_task(asyncio.to_thread(prepare))
             parent, position = position, chain(position, batch.added, [])
             await _write(driver, collection.id, batch, parent, position)
             batch = await upcoming
-        # As an autovacuum and a checkpoint leave them.
-        for table in ("persons", "faces", "templates"):
+        # As years of writing, autovacuum and checkpoints leave them.
+        for table in _TABLES:
+            await driver.execute(f"REINDEX TABLE {table}")
+            await driver.execute(f"ALTER TABLE {table} RESET (autovacuum_enabled)")
             await driver.execute(f"VACUUM (ANALYZE) {table}")
         await driver.execute("CHECKPOINT")
     finally:

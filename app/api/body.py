@@ -18,6 +18,10 @@ _AT_ONCE: Final = 100_000
 """Bytes of JSON that are read in less than a millisecond."""
 
 
+COMMAS: Final = "in a form, several in one field with commas, or the field again for each"
+"""Stands in the annotation of a field that takes many."""
+
+
 class BodyInvalid(BadRequest):
     """The body is in neither of the forms that are taken."""
 
@@ -89,11 +93,19 @@ async def _form(request: Request, model: type[Ask]) -> dict[str, Any]:
 
 def _field(values: list[str | bytes], name: str, model: type[Ask]) -> Any:
     field = model.model_fields.get(name)
+    if field is not None and COMMAS in field.metadata:
+        return [part.strip() for value in values for part in _text(name, value).split(",")]
     if field is not None and get_origin(field.annotation) is tuple:
         return values
     if len(values) > 1:
         raise BodyInvalid(f"Field '{name}' came {len(values)} times; send it once.")
     return values[0]
+
+
+def _text(name: str, value: str | bytes) -> str:
+    if isinstance(value, bytes):
+        raise BodyInvalid(f"Field '{name}' is text; send it without a file name.")
+    return value
 
 
 def _as_files(schema: Any) -> None:

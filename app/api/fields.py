@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -17,11 +17,15 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from app.api.body import COMMAS
+
 _SLICE: Final = 1 << 18
 """Characters of base64 that are decoded at once; between slices other threads have their turn."""
 _MOST_METADATA: Final = 65_536
 _DEEPEST_METADATA: Final = 32
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]")
+
+Entry = TypeVar("Entry")
 
 
 def _image(value: Any) -> Any:
@@ -125,6 +129,9 @@ ImageBytes = Annotated[
 ]
 
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_object), AfterValidator(_storable_object)]
+
+Listed = Annotated[tuple[Entry, ...] | None, COMMAS]
+"""Many of something that has no comma in it, or nothing."""
 
 Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
 

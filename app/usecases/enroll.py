@@ -234,7 +234,7 @@ async def _duplicates(
     floor = for_identify(
         vision.pack.calibration, rooms.settings, view.size, threshold=None, target_fpir=None
     )
-    found = await rooms.sync.search(view, embeddings, _DUPLICATES_SHOWN + 1, floor.value)
+    found = await rooms.sync.search([view], embeddings, _DUPLICATES_SHOWN + 1, floor.value)
     best: dict[UUID, float] = {}
     for candidate in (one for each in found for one in each):
         if candidate.person_id != ask.person_id:

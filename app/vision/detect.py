@@ -70,9 +70,9 @@ class Detector:
         self.providers = net.providers
         self._net = net
         self._score_threshold = score_threshold
-        self._nms_threshold = nms_threshold
+        self.nms_threshold = nms_threshold
 
-    def detect(self, pixels: Pixels) -> list[Detection]:
+    def detect(self, pixels: Pixels, most: int = 0) -> list[Detection]:
         """The faces in `pixels`, uint8[H, W, 3] RGB, best first; an empty list if there are none.
 
         Boxes are clipped to the picture, landmarks may lie outside of it, all in its pixels. Where
@@ -82,12 +82,12 @@ class Detector:
         """
         height, width = pixels.shape[:2]
         look = first_look(width, height, self.sizes)
-        first = self._see(pixels, look)
-        if first and not any(_fills(each.box, width, height) for each in first):
+        first = self.see(pixels, look)
+        if first and not any(fills(each.box, width, height) for each in first):
             return first
-        return merged(self._see(pixels, second_look(look)), first, self._nms_threshold)
+        return merged(self.see(pixels, second_look(look)), first, self.nms_threshold)
 
-    def _see(self, pixels: Pixels, look: Look) -> list[Detection]:
+    def see(self, pixels: Pixels, look: Look) -> list[Detection]:
         try:
             found = self._net.find(lay(pixels, look), self._score_threshold)
         except RUN_ERRORS as error:  # one picture is a batch that cannot be halved
@@ -95,7 +95,7 @@ class Detector:
                 f"The detector's device ({self.providers[0]}) failed: {error}. If it is out of "
                 "memory, give it more."
             ) from None
-        found = suppress(found, self._nms_threshold)
+        found = suppress(found, self.nms_threshold)
         return ordered(detections(found, look, pixels.shape[1], pixels.shape[0]))
 
 
@@ -170,7 +170,7 @@ def _corners(detections: list[Detection]) -> Floats:
     return np.array(rows, dtype=np.float32).reshape(-1, 4)
 
 
-def _fills(box: Box, width: int, height: int) -> bool:
+def fills(box: Box, width: int, height: int) -> bool:
     return box.width > FILLING * width or box.height > FILLING * height
 
 
