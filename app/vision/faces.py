@@ -1,12 +1,11 @@
 """One pack at work: bytes to faces, crops to embeddings. What the use cases see of vision."""
 
 import contextlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,10 +25,6 @@ from app.vision.quality import measure
 
 # A picture is one thread's work; OpenCV's own threads would only take the cores from each other.
 cv2.setNumThreads(1)
-
-EMBED_BATCH: Final[dict[Device, int]] = {"cpu": 1, "cuda": 64}
-"""Requests whose crops share a run. On CPU a batch gains nothing, and the crops of one request
-would wait on one core while another is idle."""
 
 
 class _Look(NamedTuple):
@@ -219,8 +214,8 @@ def open_vision(
 ) -> Vision:
     """The pack of that name or path, at work on `device`, not yet warm.
 
-    `workers` and `embed_batch` may be 0: one thread a core, and what suits the device. `decoder`
-    may serve several packs; who made it closes it, after them. Raises PackInvalid and
+    `workers` threads look at images, `embed_batch` requests share a run of the recognizer.
+    `decoder` may serve several packs; who made it closes it, after them. Raises PackInvalid and
     ProviderUnavailable. Blocks while files are read and hashed.
     """
     pack = read_pack(find_pack(pack_name, packs_dir))
@@ -229,8 +224,8 @@ def open_vision(
         open_detector(pack.detector, device),
         Recognizer(pack.recognizer, device),
         device=device,
-        workers=workers or len(os.sched_getaffinity(0)),
-        embed_batch=embed_batch or EMBED_BATCH[device],
+        workers=workers,
+        embed_batch=embed_batch,
         decoder=decoder,
         queue_depth=queue_depth,
         queue_seconds=queue_seconds,

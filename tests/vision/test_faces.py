@@ -27,7 +27,7 @@ def with_vision(pack: Path, use: Callable[[Vision], Awaitable[Result]], **settin
             "packs_dir": pack.parent,
             "device": "cpu",
             "workers": 2,
-            "embed_batch": 0,
+            "embed_batch": 1,
             "decoder": decoder,
             "queue_depth": 100,
             "queue_seconds": 60.0,
@@ -92,7 +92,7 @@ def test_recognising_is_looking_and_embedding_the_largest_in_one(
     with_vision(tiny_pack, use)
 
 
-@pytest.mark.parametrize("embed_batch", [0, 16])
+@pytest.mark.parametrize("embed_batch", [1, 16])
 def test_many_at_once_each_get_their_own(
     tiny_pack: Path, astronaut: bytes, embed_batch: int
 ) -> None:
