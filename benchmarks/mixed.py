@@ -7,8 +7,8 @@ else happens, or a writer applies so many changes a second, each a whole change 
 own: a person enrolled, or somebody deleted, anywhere in the gallery. What counts is the p99 of the
 searches of a turn against that of the quiet turn beside it.
 
-This is the gallery alone: what PostgreSQL, the follower and the embedding of faces take of the cores
-is in `benchmarks.service`.
+This is the gallery alone: what PostgreSQL, the follower and the embedding of faces take of the
+cores is in `benchmarks.service`.
 """
 
 import argparse
