@@ -273,7 +273,8 @@ _Answer = tuple[list[list[Candidate]], float]
 class Searcher:
     """Searches for many callers: those that wait share one pass over the rows.
 
-    threads: how many search one gallery together. The others: as in MicroBatcher.
+    threads: how many search one gallery together. at_once: numbers in a gallery up to which it is
+    searched without a hand-over to them. The others: as in MicroBatcher.
     """
 
     def __init__(
@@ -281,6 +282,7 @@ class Searcher:
         kernel: Kernel | None = None,
         *,
         threads: int = 1,
+        at_once: int = 0,
         limit: int = 64,
         depth: int = 1024,
         patience: float = 1.5,
@@ -288,6 +290,7 @@ class Searcher:
     ) -> None:
         self._kernel = kernel or CpuKernel()
         self._threads = threads
+        self._at_once = at_once
         # Two pools: a search waits for its parts, and must not take the place they need.
         self._first = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._others = ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="search-part")
@@ -313,7 +316,11 @@ class Searcher:
         MicroBatcher.submit. `source` of a candidate is the number of its selection.
         """
         ask = asking(selections, queries, top, floor)
-        answer, seconds = await self.batcher.submit(ask)
+        templates = sum(selection.size for selection in selections)
+        if templates * queries.size <= self._at_once:
+            [(answer, seconds)] = self._run([ask])
+        else:
+            answer, seconds = await self.batcher.submit(ask)
         current().add("search", seconds)
         return answer
 

@@ -12,7 +12,7 @@ from app.store.audit import record_of
 from app.store.errors import DatabaseUnavailable
 from app.sync.follow import View
 from app.types import Caller, Candidate, Face, Person
-from app.usecases.looking import by_size, known_to, naming
+from app.usecases.looking import known_to, naming
 from app.usecases.rooms import Rooms
 from app.usecases.thresholds import Threshold, for_identify
 from app.vision.errors import FaceNotFound
@@ -100,10 +100,9 @@ async def identify(rooms: Rooms, caller: Caller, probe: Probe) -> Identified:
         target_fpir=probe.target_fpir,
     )
     with naming("image"):
-        faces = by_size(await vision.faces(probe.image))[: probe.max_faces or None]
+        faces, embeddings = await vision.recognise(probe.image, probe.max_faces)
         if not faces:
             raise FaceNotFound
-    embeddings = await vision.embed([face.crop for face in faces])
     found = await rooms.sync.search(views, embeddings, probe.top_k, threshold.value)
     known = await _persons(rooms, {one.person_id for each in found for one in each})
     probed = [
@@ -184,7 +183,6 @@ async def _persons(rooms: Rooms, ids: set[UUID]) -> Mapping[UUID, Person] | None
     patience = _PATIENCE if rooms.sync.in_touch else _PATIENCE_OUT_OF_TOUCH
     with current()("persons"):
         try:
-            async with rooms.database.transaction(patience) as connection:
-                return await persons.many(connection, list(ids))
+            return await persons.many(rooms.database, ids, patience)
         except DatabaseUnavailable:
             return None

@@ -1,5 +1,6 @@
 """Pictures to faces: what a network finds on a canvas, brought back to the picture, best first."""
 
+import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -26,6 +27,26 @@ SECOND: Final = 160
 """Longest side of the picture in the second look, in pixels."""
 
 
+PLAIN: Final = 40
+"""A face of so many pixels on the canvas has its landmarks in their places."""
+
+
+SEEN: Final = 20
+"""A face of so many pixels on the canvas is hardly missed, but wants a closer look."""
+
+
+SURE: Final = 0.6
+"""A score above which a coarse look is believed."""
+
+
+CLOSE: Final = 64
+"""A face is looked at closely so that it is this long on the canvas, in pixels."""
+
+
+AROUND: Final = 2.0
+"""What is looked at closely: so many times the face's longer side."""
+
+
 class Look(NamedTuple):
     """How a picture is laid on a canvas: scaled first, then moved; all in canvas pixels."""
 
@@ -34,6 +55,33 @@ class Look(NamedTuple):
     left: int
     top: int
     canvas: tuple[int, int]
+
+
+class Region(NamedTuple):
+    """A part of a picture, in its pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def around(box: Box, width: int, height: int) -> Region:
+    """A face in a picture of `width` x `height`, with what is around it."""
+    half = max(box.width, box.height) * AROUND / 2
+    x, y = box.x + box.width / 2, box.y + box.height / 2
+    return Region(
+        max(0, int(x - half)),
+        max(0, int(y - half)),
+        min(width, math.ceil(x + half)),
+        min(height, math.ceil(y + half)),
+    )
+
+
+def close_look(region: Region) -> Look:
+    """The surroundings of a face, so small that the face is CLOSE pixels long; not blown up."""
+    width, height = region.right - region.left, region.bottom - region.top
+    return first_look(width, height, (round(CLOSE * AROUND),))
 
 
 def first_look(width: int, height: int, sizes: Sequence[int]) -> Look:
@@ -69,25 +117,63 @@ class Detector:
         self.sizes = tuple(sorted(sizes))
         self.providers = net.providers
         self._net = net
+        # Coarse looks that cost much less than the finest, coarsest first.
+        self._coarse = [each for each in (net.coarse, 2 * net.coarse) if 2 * each <= self.sizes[-1]]
         self._score_threshold = score_threshold
-        self._nms_threshold = nms_threshold
+        self.nms_threshold = nms_threshold
 
-    def detect(self, pixels: Pixels) -> list[Detection]:
+    def detect(self, pixels: Pixels, most: int = 0) -> list[Detection]:
         """The faces in `pixels`, uint8[H, W, 3] RGB, best first; an empty list if there are none.
 
-        Boxes are clipped to the picture, landmarks may lie outside of it, all in its pixels. Where
-        the first look finds nothing, or a face that fills the picture, a second, smaller one is
-        taken: networks lose large faces (SCRFD) or place their landmarks badly (CenterFace: off by
-        2.7 pixels of a crop against 1.1). Raises DeviceFailed where the device gave up.
+        `most`: how many of the largest faces are wanted; 0 means every face, and only 1 makes
+        less work. Boxes are clipped to the picture, landmarks may lie outside of it, all in its
+        pixels. Raises DeviceFailed where the device gave up.
+        """
+        if most == 1:
+            for size in self._coarse:
+                largest = self._largest(pixels, size)
+                if largest is not None:
+                    return [largest]
+        return self._every(pixels)
+
+    def _largest(self, pixels: Pixels, size: int) -> Detection | None:
+        """The largest face by a coarse look; None where it cannot be told from that.
+
+        A face that is large enough for the coarse look leaves none unseen that is larger.
+        """
+        height, width = pixels.shape[:2]
+        look = first_look(width, height, (size,))
+        found = largest_of(self.see(pixels, look))
+        if found is None or found.score < SURE:
+            return None
+        if fills(found.box, width, height):
+            return largest_of(self.see(pixels, second_look(look)))
+        length = max(found.box.width, found.box.height) * look.width / width
+        if length >= PLAIN or look.width == width:
+            return found
+        if length < SEEN:
+            return None
+        region = around(found.box, width, height)
+        part = pixels[region.top : region.bottom, region.left : region.right]
+        closer = largest_of(self.see(part, close_look(region)))
+        return None if closer is None else moved(closer, region)
+
+    def _every(self, pixels: Pixels) -> list[Detection]:
+        """All faces.
+
+        Where the first look finds nothing, or a face that fills the picture, a second, smaller one
+        is taken: networks lose large faces (SCRFD) or place their landmarks badly (CenterFace: off
+        by 2.7 pixels of a crop against 1.1).
         """
         height, width = pixels.shape[:2]
         look = first_look(width, height, self.sizes)
-        first = self._see(pixels, look)
-        if first and not any(_fills(each.box, width, height) for each in first):
+        first = self.see(pixels, look)
+        if first and not any(fills(each.box, width, height) for each in first):
             return first
-        return merged(self._see(pixels, second_look(look)), first, self._nms_threshold)
+        return merged(self.see(pixels, second_look(look)), first, self.nms_threshold)
 
-    def _see(self, pixels: Pixels, look: Look) -> list[Detection]:
+    def see(self, pixels: Pixels, look: Look) -> list[Detection]:
+        """The faces that one look shows, best first. Raises DeviceFailed."""
         try:
             found = self._net.find(lay(pixels, look), self._score_threshold)
         except RUN_ERRORS as error:  # one picture is a batch that cannot be halved
@@ -95,7 +181,7 @@ class Detector:
                 f"The detector's device ({self.providers[0]}) failed: {error}. If it is out of "
                 "memory, give it more."
             ) from None
-        found = suppress(found, self._nms_threshold)
+        found = suppress(found, self.nms_threshold)
         return ordered(detections(found, look, pixels.shape[1], pixels.shape[0]))
 
 
@@ -161,6 +247,21 @@ def merged(better: list[Detection], others: list[Detection], threshold: float) -
     )
 
 
+def moved(found: Detection, region: Region) -> Detection:
+    """A face found in a region, in pixels of the whole picture."""
+    box = found.box
+    return Detection(
+        Box(box.x + region.left, box.y + region.top, box.width, box.height),
+        found.landmarks + np.array([region.left, region.top], dtype=np.float32),
+        found.score,
+    )
+
+
+def largest_of(detections: list[Detection]) -> Detection | None:
+    """The largest; the better of two that are equally large."""
+    return max(detections, key=lambda each: each.box.area, default=None)
+
+
 def _corners(detections: list[Detection]) -> Floats:
     """Left, top, right, bottom of each: float32[N, 4]."""
     rows = [
@@ -170,7 +271,7 @@ def _corners(detections: list[Detection]) -> Floats:
     return np.array(rows, dtype=np.float32).reshape(-1, 4)
 
 
-def _fills(box: Box, width: int, height: int) -> bool:
+def fills(box: Box, width: int, height: int) -> bool:
     return box.width > FILLING * width or box.height > FILLING * height
 
 

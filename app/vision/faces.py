@@ -1,12 +1,11 @@
 """One pack at work: bytes to faces, crops to embeddings. What the use cases see of vision."""
 
 import contextlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -27,14 +26,21 @@ from app.vision.quality import measure
 # A picture is one thread's work; OpenCV's own threads would only take the cores from each other.
 cv2.setNumThreads(1)
 
-EMBED_BATCH: Final[dict[Device, int]] = {"cpu": 1, "cuda": 64}
-"""Requests whose crops share a run. On CPU a batch gains nothing, and the crops of one request
-would wait on one core while another is idle."""
-
 
 class _Look(NamedTuple):
+    """An image, how many of its largest faces are wanted (0: all), and whether embedded too."""
+
     image: bytes
+    most: int
+    embed: bool
     stages: Stages
+
+
+class Seen(NamedTuple):
+    """Faces and their embeddings float32[N, D] of length one; [0, D] where none were wanted."""
+
+    faces: list[Face]
+    embeddings: Floats
 
 
 class _Crops(NamedTuple):
@@ -47,8 +53,9 @@ class _Crops(NamedTuple):
 class Vision:
     """A pack at work: `look` takes images through decode, detect and align, `embed` takes crops.
 
-    On CPU both share one pool of `workers` threads, each image on one thread. On CUDA one thread
-    owns the recognizer's batches while the others decode, detect and align.
+    On CPU both share one pool of `workers` threads, and each image has one of them from its bytes
+    to its embeddings. On CUDA one thread owns the recognizer's batches while the others decode,
+    detect and align.
     """
 
     def __init__(
@@ -70,13 +77,15 @@ class Vision:
         self.dimension = recognizer.dimension
         self.providers: tuple[str, ...] = recognizer.providers
         self.decoder = decoder
+        self._nobody = np.empty((0, recognizer.dimension), dtype=np.float32)
         self._detector = detector
         self._recognizer = recognizer
+        self._device = device
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="vision")
         self._owner = (
             ThreadPoolExecutor(1, thread_name_prefix="device") if device == "cuda" else self._pool
         )
-        self.look: MicroBatcher[_Look, list[Face]] = MicroBatcher(
+        self.look: MicroBatcher[_Look, Seen] = MicroBatcher(
             "look",
             self._look,
             executor=self._pool,
@@ -97,12 +106,20 @@ class Vision:
             deadline=deadline,
         )
 
-    async def faces(self, image: bytes) -> list[Face]:
-        """The faces in an image, best first; an empty list where there is none.
+    async def faces(self, image: bytes, most: int = 0) -> list[Face]:
+        """The `most` largest faces in an image, 0 for all, largest first; empty if there are none.
 
+        Where fewer than all are wanted a large image is looked at only as closely as they need.
         Raises ImageRefused where it cannot be decoded, Overloaded where too many wait.
         """
-        return await self.look.submit(_Look(image, current()))
+        return (await self.look.submit(_Look(image, most, False, current()))).faces
+
+    async def recognise(self, image: bytes, most: int = 0) -> Seen:
+        """What `faces` gives, with the embeddings. Raises what `faces` and `embed` raise."""
+        if self._device == "cpu":  # a batch gains nothing, and a hand-over between threads costs
+            return await self.look.submit(_Look(image, most, True, current()))
+        faces = await self.faces(image, most)
+        return Seen(faces, await self.embed([face.crop for face in faces]))
 
     async def embed(self, crops: Sequence[Pixels]) -> Floats:
         """Embeddings float32[N, D] of length one, in the order of `crops`, uint8[112, 112, 3] each.
@@ -110,7 +127,7 @@ class Vision:
         Raises Overloaded where too many wait, EmbeddingFailed and DeviceFailed as the recognizer.
         """
         if not crops:
-            return np.empty((0, self.dimension), dtype=np.float32)
+            return self._nobody
         return await self.embedding.submit(_Crops(np.stack(crops), current()))
 
     def warm_up(self) -> None:
@@ -131,13 +148,18 @@ class Vision:
         self._pool.shutdown()
         self._owner.shutdown()
 
-    def _look(self, items: Sequence[_Look]) -> list[list[Face] | Exception]:
+    def _look(self, items: Sequence[_Look]) -> list[Seen | Exception]:
         return [self._try(item) for item in items]
 
-    def _try(self, item: _Look) -> list[Face] | Exception:
+    def _try(self, item: _Look) -> Seen | Exception:
         try:
-            return look(item.image, self.decoder, self._detector, item.stages)
-        except ImageRefused as error:
+            faces = look(item.image, self.decoder, self._detector, item.stages, item.most)
+            if not item.embed:
+                return Seen(faces, self._nobody)
+            with item.stages("embed"):
+                crops = np.array([face.crop for face in faces], dtype=np.uint8)
+                return Seen(faces, self._recognizer.embed(crops))
+        except (ImageRefused, EmbeddingFailed) as error:
             return error
 
     def _embed(self, items: Sequence[_Crops]) -> list[Floats | Exception]:
@@ -157,19 +179,22 @@ def _direction(raw: Floats) -> Floats | Exception:
         return error
 
 
-def look(image: bytes, decoder: Decoder, detector: Detector, stages: Stages) -> list[Face]:
-    """Decode, detect, align and measure one image in the calling thread; faces best first.
+def look(
+    image: bytes, decoder: Decoder, detector: Detector, stages: Stages, most: int = 0
+) -> list[Face]:
+    """Decode, detect, align and measure one image in the calling thread; faces largest first.
 
-    Raises ImageRefused and DecoderUnavailable. Seconds of the stages decode, detect and align go
-    to `stages`.
+    `most` is as in `Vision.faces`; the detector's order decides between faces of one size. Raises
+    ImageRefused and DecoderUnavailable. Seconds of the stages decode, detect and align go to
+    `stages`.
     """
     with stages("decode"):
         pixels = decoder.decode(image)
     with stages("detect"):
-        detections = detector.detect(pixels)
+        detections = sorted(detector.detect(pixels, most), key=lambda each: -each.box.area)
     with stages("align"):
         faces = []
-        for each in detections:
+        for each in detections[: most or None]:
             crop = align(pixels, each.landmarks)
             faces.append(Face(each.box, each.landmarks, each.score, measure(each, crop), crop))
         return faces
@@ -189,8 +214,8 @@ def open_vision(
 ) -> Vision:
     """The pack of that name or path, at work on `device`, not yet warm.
 
-    `workers` and `embed_batch` may be 0: one thread a core, and what suits the device. `decoder`
-    may serve several packs; who made it closes it, after them. Raises PackInvalid and
+    `workers` threads look at images, `embed_batch` requests share a run of the recognizer.
+    `decoder` may serve several packs; who made it closes it, after them. Raises PackInvalid and
     ProviderUnavailable. Blocks while files are read and hashed.
     """
     pack = read_pack(find_pack(pack_name, packs_dir))
@@ -199,8 +224,8 @@ def open_vision(
         open_detector(pack.detector, device),
         Recognizer(pack.recognizer, device),
         device=device,
-        workers=workers or len(os.sched_getaffinity(0)),
-        embed_batch=embed_batch or EMBED_BATCH[device],
+        workers=workers,
+        embed_batch=embed_batch,
         decoder=decoder,
         queue_depth=queue_depth,
         queue_seconds=queue_seconds,

@@ -12,6 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from app.settings import Device
 from app.vision.errors import PackInvalid, ProviderUnavailable
+from app.vision.slopes import without_prelu
 
 log = logging.getLogger(__name__)
 
@@ -70,15 +71,17 @@ def read_model(path: Path) -> onnx.ModelProto:
     return model
 
 
-def open_session(model: Path | bytes, device: Device) -> onnxruntime.InferenceSession:
-    """A session for `model`, a file or its bytes, that runs on `device` or does not exist.
+def open_session(model: Path | onnx.ModelProto, device: Device) -> onnxruntime.InferenceSession:
+    """A session for `model`, a file or its graph, that runs on `device` or does not exist.
 
     Threads may share it. On CPU it computes in the calling thread alone: measured, a second
     intra-op thread loses where several images are in flight. Raises PackInvalid for a file that
     cannot be run and ProviderUnavailable where ONNX Runtime took another provider.
     """
     name = str(model) if isinstance(model, Path) else "The model"
-    data = read_model(model).SerializeToString() if isinstance(model, Path) else model
+    graph = read_model(model) if isinstance(model, Path) else model
+    if device == "cpu":
+        graph = without_prelu(graph)
     provider, provider_options = PROVIDERS[device]
     _require(provider)
     onnxruntime.disable_telemetry_events()
@@ -87,7 +90,9 @@ def open_session(model: Path | bytes, device: Device) -> onnxruntime.InferenceSe
         onnxruntime.preload_dlls()
     try:
         session = onnxruntime.InferenceSession(
-            data, sess_options=_options(), providers=[(provider, provider_options)]
+            graph.SerializeToString(),
+            sess_options=_options(),
+            providers=[(provider, provider_options)],
         )
     except LOAD_ERRORS as error:
         raise PackInvalid(f"{name} cannot be run by ONNX Runtime: {error}") from None

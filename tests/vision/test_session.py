@@ -10,14 +10,14 @@ from tests.tiny_pack import tiny_recognizer
 
 
 def test_a_session_on_cpu_computes() -> None:
-    session = open_session(tiny_recognizer(0, 8).SerializeToString(), "cpu")
+    session = open_session(tiny_recognizer(0, 8), "cpu")
     assert session.get_providers() == ["CPUExecutionProvider"]
     crops = np.random.default_rng(0).random((2, 3, 112, 112), np.float32)
     assert session.run(None, {"crops": crops})[0].shape == (2, 8)
 
 
 def test_threads_are_one_and_do_not_spin() -> None:
-    options = open_session(tiny_recognizer(0, 8).SerializeToString(), "cpu").get_session_options()
+    options = open_session(tiny_recognizer(0, 8), "cpu").get_session_options()
     assert options.intra_op_num_threads == 1
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
@@ -27,7 +27,7 @@ def test_threads_are_one_and_do_not_spin() -> None:
 )
 def test_cuda_that_is_not_there_is_named_and_never_replaced_by_cpu() -> None:
     with pytest.raises(ProviderUnavailable, match=r"\[gpu\] extra") as refused:
-        open_session(tiny_recognizer(0, 8).SerializeToString(), "cuda")
+        open_session(tiny_recognizer(0, 8), "cuda")
     assert refused.value.code == "provider_unavailable"
 
 
@@ -42,11 +42,11 @@ def test_a_session_that_slid_to_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
     monkeypatch.setattr(onnxruntime, "InferenceSession", slides)
     with pytest.raises(ProviderUnavailable, match="took CPUExecutionProvider"):
-        open_session(tiny_recognizer(0, 8).SerializeToString(), "cuda")
+        open_session(tiny_recognizer(0, 8), "cuda")
 
 
 def test_a_graph_that_cannot_run_is_refused() -> None:
     model = tiny_recognizer(0, 8)
     model.graph.node[0].op_type = "NoSuchOperator"
     with pytest.raises(PackInvalid, match="cannot be run"):
-        open_session(model.SerializeToString(), "cpu")
+        open_session(model, "cpu")
