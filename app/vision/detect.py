@@ -39,6 +39,10 @@ SURE: Final = 0.6
 """A score above which a coarse look is believed."""
 
 
+SAME: Final = 0.4
+"""A face in a closer look overlaps the one that was looked for by more than this."""
+
+
 CLOSE: Final = 64
 """A face is looked at closely so that it is this long on the canvas, in pixels."""
 
@@ -129,12 +133,15 @@ class Detector:
         less work. Boxes are clipped to the picture, landmarks may lie outside of it, all in its
         pixels. Raises DeviceFailed where the device gave up.
         """
-        if most == 1:
-            for size in self._coarse:
-                largest = self._largest(pixels, size)
-                if largest is not None:
-                    return [largest]
-        return self._every(pixels)
+        if most != 1:
+            return self._every(pixels)
+        for size in self._coarse:
+            largest = self._largest(pixels, size)
+            if largest is not None:
+                return [largest]
+        largest = largest_of(self._every(pixels))
+        look = first_look(pixels.shape[1], pixels.shape[0], self.sizes)
+        return [] if largest is None else [self._placed(largest, pixels, look)]
 
     def _largest(self, pixels: Pixels, size: int) -> Detection | None:
         """The largest face by a coarse look; None where it cannot be told from that.
@@ -144,19 +151,23 @@ class Detector:
         height, width = pixels.shape[:2]
         look = first_look(width, height, (size,))
         found = largest_of(self.see(pixels, look))
-        if found is None or found.score < SURE:
+        if found is None or found.score < SURE or length_on(look, found.box, width) < SEEN:
             return None
         if fills(found.box, width, height):
             return largest_of(self.see(pixels, second_look(look)))
-        length = max(found.box.width, found.box.height) * look.width / width
-        if length >= PLAIN or look.width == width:
+        return self._placed(found, pixels, look)
+
+    def _placed(self, found: Detection, pixels: Pixels, look: Look) -> Detection:
+        """A face with its landmarks in their places: as a closer look shows it, where it was small
+        in `look` because the picture was shrunk."""
+        height, width = pixels.shape[:2]
+        if look.width == width or length_on(look, found.box, width) >= PLAIN:
             return found
-        if length < SEEN:
-            return None
         region = around(found.box, width, height)
         part = pixels[region.top : region.bottom, region.left : region.right]
-        closer = largest_of(self.see(part, close_look(region)))
-        return None if closer is None else moved(closer, region)
+        closer = [moved(each, region) for each in self.see(part, close_look(region))]
+        shared = overlaps(_corners([found])[0], _corners(closer))
+        return closer[int(shared.argmax())] if (shared > SAME).any() else found
 
     def _every(self, pixels: Pixels) -> list[Detection]:
         """All faces.
@@ -247,6 +258,16 @@ def merged(better: list[Detection], others: list[Detection], threshold: float) -
     )
 
 
+def scaled(found: Detection, across: float, down: float) -> Detection:
+    """A face found in a picture, in pixels of one so many times as wide and high."""
+    box = found.box
+    return Detection(
+        Box(box.x * across, box.y * down, box.width * across, box.height * down),
+        found.landmarks * np.array([across, down], dtype=np.float32),
+        found.score,
+    )
+
+
 def moved(found: Detection, region: Region) -> Detection:
     """A face found in a region, in pixels of the whole picture."""
     box = found.box
@@ -255,6 +276,11 @@ def moved(found: Detection, region: Region) -> Detection:
         found.landmarks + np.array([region.left, region.top], dtype=np.float32),
         found.score,
     )
+
+
+def length_on(look: Look, box: Box, width: int) -> float:
+    """The longer side of a box in a picture of that width, in pixels of the canvas."""
+    return max(box.width, box.height) * look.width / width
 
 
 def largest_of(detections: list[Detection]) -> Detection | None:
