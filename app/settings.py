@@ -4,6 +4,7 @@ Rooms are handed the small value objects that concern them (`limits`, `quality`)
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from app.types import ImageLimits
 Device = Literal["cpu", "cuda"]
 
 
+@lru_cache(maxsize=64)
 def is_loopback(name: str) -> bool:
     """Whether a host name or an address is this machine's own, told without asking DNS."""
     if name.lower() == "localhost":
@@ -115,6 +117,14 @@ class Settings(BaseSettings):
         "float32",
         description="how templates lie in memory for the scan: 4, 2 or 1 bytes a dimension; "
         "answers are the same, the exact rows of the smaller ones lie encrypted in data_dir",
+    )
+    search: Literal["exact", "two_stage"] = Field(
+        "exact",
+        description="exact, or two_stage: short codes choose the rows that are looked at, many "
+        "times faster; a person can be missed",
+    )
+    search_shortlist: int = Field(
+        1000, ge=10, le=100_000, description="two_stage: rows that the first stage leaves"
     )
     workers: int = Field(
         0, ge=0, description="threads for vision, and for search; 0 takes one for each core"

@@ -47,6 +47,7 @@ from app.vision.detect import (
 from app.vision.embed import Recognizer
 from app.vision.pack import find_pack, read_pack
 from benchmarks.identify import Lists, read_lists
+from benchmarks.local import ROOT
 from benchmarks.open_set import (
     Search,
     Share,
@@ -67,6 +68,9 @@ TIMED: Final = 20
 """Pictures of a set that are timed."""
 
 LIMITS: Final = ImageLimits(max_bytes=50_000_000)
+
+SAVED: Final = 500
+"""Pictures after which what was seen is written down."""
 
 EVERY: Final = 0
 """How many faces are wanted: as many as there are."""
@@ -204,7 +208,7 @@ class Eyes:
 
     def __init__(self, pack: str, data: Path) -> None:
         cv2.setNumThreads(1)
-        opened = read_pack(find_pack(pack, Path("packs")))
+        opened = read_pack(find_pack(pack, ROOT / "models" / "packs"))
         self.data = data
         self.policies = policies(open_detector(opened.detector, "cpu"))
         self._recognizer = Recognizer(opened.recognizer, "cpu")
@@ -273,12 +277,12 @@ def look_at_all(tasks: Sequence[Task], pack: str, data: Path, keep: Path | None)
         initargs=(pack, data),
     ) as processes:
         done = processes.map(_see, jobs, chunksize=8)
-        for task, seen in tqdm(done, total=len(jobs), desc="looking", unit="picture"):
+        for number, (task, seen) in enumerate(tqdm(done, total=len(jobs), desc="looking"), 1):
             for name, one in seen.items():
                 sight[name][task] = one
-    if kept:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(pickle.dumps({name: sight[name] for name in AS_THEY_STAND}))
+            if kept and (number % SAVED == 0 or number == len(jobs)):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_bytes(pickle.dumps({name: sight[name] for name in AS_THEY_STAND}))
     return sight
 
 

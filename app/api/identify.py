@@ -9,11 +9,12 @@ from pydantic import Field, model_validator
 from app.api import schemas
 from app.api.body import Ask, body_of, documented
 from app.api.deps import House, RequestId
+from app.api.direct import Direct
 from app.api.fields import CollectionName, ImageBytes, Listed
 from app.api.guard import Identifier
 from app.usecases.identify import Identified, Match, Probe, ProbedFace, identify
 
-router = APIRouter(tags=["faces"])
+router = APIRouter(tags=["faces"], route_class=Direct)
 
 
 class IdentifyAsk(Ask):

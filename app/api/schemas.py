@@ -400,8 +400,20 @@ class Model(BaseModel):
     calibration: CalibrationSummary | None
 
 
+class Arrangement(BaseModel):
+    """How the work is laid on this machine: pictures worked on at a time, threads that search one
+    gallery together, requests that share a run of the recognizer, and the size of a gallery, in
+    numbers, up to which it is searched without a hand-over to another thread."""
+
+    vision_threads: int
+    search_threads: int
+    embed_batch: int
+    search_at_once: int
+
+
 class ModelsAnswer(BaseModel):
     models: list[Model]
+    arrangement: Arrangement
     request_id: str
 
 

@@ -21,9 +21,11 @@ faiss.cvar.distance_compute_blas_threshold = 2048
 
 
 class Kernel(Protocol):
-    """Thread-safe. `most` is how many rows it can return for a query."""
+    """Thread-safe. `most` is how many rows it can return for a query. `shortlist` is how many rows
+    a first stage is to leave for each query before any is read; 0: all are read."""
 
     most: int
+    shortlist: int
 
     def best(self, block: Block, used: int, queries: Floats, count: int) -> Best:
         """Similarities float32[Q, count], best first, and rows int64[Q, count] below `used`.
@@ -42,6 +44,9 @@ class CpuKernel:
     """
 
     most = 1 << 31
+
+    def __init__(self, shortlist: int = 0) -> None:
+        self.shortlist = shortlist
 
     def best(self, block: Block, used: int, queries: Floats, count: int) -> Best:
         if isinstance(block.stored, Compressed):
@@ -70,6 +75,7 @@ class GpuKernel:
     """
 
     most = 2048  # the k that FAISS can select on a GPU
+    shortlist = 0
 
     def __init__(self, device: int = 0) -> None:
         if not hasattr(faiss, "StandardGpuResources"):

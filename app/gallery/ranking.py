@@ -58,6 +58,13 @@ def best(found: Found, queries: Floats, top: int, floor: float) -> list[list[Hit
     ]
 
 
+def merged(
+    some: Sequence[list[Hit]], others: Sequence[list[Hit]], top: int
+) -> list[list[Hit]]:
+    """The `top` best persons of both, for each query."""
+    return [_by_person(a + b)[:top] for a, b in zip(some, others, strict=True)]
+
+
 def _error(views: Sequence[View]) -> float:
     """How far a dot product of two vectors of length 1.001, as scanned, may be from the true one.
 

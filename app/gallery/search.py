@@ -7,6 +7,7 @@ depends neither on the kernel nor on what shared its pass over the rows.
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from time import perf_counter
 from typing import Final, Protocol
 from uuid import UUID
@@ -17,13 +18,17 @@ from app.batching import MicroBatcher
 from app.gallery.blocks import Block, Index, View, checked
 from app.gallery.index import State
 from app.gallery.kernels import CpuKernel, Kernel
-from app.gallery.ranking import Found, Hit, best
+from app.gallery.ranking import Found, Hit, best, merged
+from app.gallery.shortlist import Likely, crowded, likely, look_again
 from app.gallery.selection import Few, Selection, everything
 from app.stages import current
 from app.types import Candidate, Floats
 
 SPREAD = 4_000_000
 """Numbers to read for each thread below which another one costs more than it saves."""
+
+_LIGHTER: Final = 4
+"""How many times as fast short codes are looked through as rows are, at least."""
 
 _PIECE: Final = 2048
 """Rows that are copied out at a time."""
@@ -91,9 +96,9 @@ def search_all(
                 key = id(selection.views), id(selection.few)
                 aim = aims.setdefault(key, _Aim(selection))
                 seats[-1].append(_Seat(source, aim, aim.take(ask)))
-    _read(_portions(aims.values()), kernel, pool, threads)
+    _read(_portions(aims.values(), kernel, threads), kernel, pool, threads)
     for aim in aims.values():
-        aim.rank()
+        aim.rank(kernel)
     return [
         [_best_of(at, number, ask) for number in range(len(ask.queries))]
         for ask, at in zip(asks, seats, strict=True)
@@ -111,6 +116,7 @@ class _Aim:
         self.hits: list[list[Hit]] = []
         self._floor = 1.0
         self._scans: list[_Scan] = []
+        self._lists: list[Likely] = []
 
     def take(self, ask: Ask) -> int:
         """Look for `ask` too; the number of its first query here.
@@ -132,9 +138,31 @@ class _Aim:
     def found(self, scan: "_Scan") -> None:
         self._scans.append(scan)
 
-    def rank(self) -> None:
-        """Make `hits` of the scans."""
-        scans = self._scans
+    def listed(self, likely: Likely) -> None:
+        self._lists.append(likely)
+
+    def rank(self, kernel: Kernel) -> None:
+        """Make `hits` of the scans and the lists."""
+        floor = _least(self._floor)
+        self.hits = self._ranked(self._scans, self.queries) if self._scans else []
+        if not self._lists:
+            return
+        likely = look_again(self.views, self._lists, self.queries, self.top, floor)
+        for number, hits in enumerate(likely):
+            if len(hits) < self.top and crowded(self.views, self._lists, number, self.top):
+                hits = self._ranked(self._read_all(kernel, number), self.queries[number, None])[0]
+            likely[number] = hits
+        self.hits = merged(self.hits, likely, self.top) if self.hits else likely
+
+    def _read_all(self, kernel: Kernel, number: int) -> list["_Scan"]:
+        """Every view for one query, whose list has too few persons."""
+        query = self.queries[number, None]
+        return [
+            _scan(view, *kernel.best(view.block, view.used, query, self.width(view, kernel.most)))
+            for view in self.views
+        ]
+
+    def _ranked(self, scans: Sequence["_Scan"], queries: Floats) -> list[list[Hit]]:
         found = Found(
             views=[scan.view for scan in scans],
             scores=np.concatenate([scan.scores for scan in scans], axis=1),
@@ -142,7 +170,7 @@ class _Aim:
             hidden=np.stack([scan.hidden for scan in scans], axis=1),
             owner=np.repeat(np.arange(len(scans)), [scan.rows.shape[1] for scan in scans]),
         )
-        self.hits = best(found, self.queries, self.top, _least(self._floor))
+        return best(found, queries, self.top, _least(self._floor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +248,29 @@ class _Part:
             self._aim.found(_Scan(view, scores, piece[where], nothing))
 
 
-def _portions(aims: Collection[_Aim]) -> list[_Portion]:
+class _Run:
+    """Views whose short codes one thread looks through for an aim, from number `first` on."""
+
+    def __init__(self, aim: _Aim, first: int, views: Sequence[View]) -> None:
+        self._aim, self._first, self._views = aim, first, views
+        rows = sum(view.used for view in views)
+        self.numbers = rows * views[0].block.dimension // _LIGHTER
+
+    def read(self, kernel: Kernel) -> None:
+        aim = self._aim
+        self._aim.listed(likely(self._views, self._first, aim.queries, kernel.shortlist))
+
+
+def _runs(aim: _Aim, threads: int) -> list[_Portion]:
+    """All views of an aim, in as many runs as there are threads to share them."""
+    edges = np.linspace(0, len(aim.views), min(threads, len(aim.views)) + 1).astype(int).tolist()
+    return [_Run(aim, begin, aim.views[begin:end]) for begin, end in pairwise(edges)]
+
+
+def _portions(aims: Collection[_Aim], kernel: Kernel, threads: int) -> list[_Portion]:
+    if kernel.shortlist:
+        runs = [run for aim in aims if aim.views for run in _runs(aim, threads)]
+        return [*runs, *(_Part(aim, few) for aim in aims for few in aim.few)]
     wholes: dict[tuple[int, int], _Whole] = {}
     for aim in aims:
         for view in aim.views:
@@ -275,7 +325,8 @@ _Answer = tuple[list[list[Candidate]], float]
 class Searcher:
     """Searches for many callers: those that wait share one pass over the rows.
 
-    threads: how many search one gallery together. The others: as in MicroBatcher.
+    threads: how many search one gallery together. at_once: numbers in a gallery up to which it is
+    searched without a hand-over to them. The others: as in MicroBatcher.
     """
 
     def __init__(
@@ -283,6 +334,7 @@ class Searcher:
         kernel: Kernel | None = None,
         *,
         threads: int = 1,
+        at_once: int = 0,
         limit: int = 64,
         depth: int = 1024,
         patience: float = 1.5,
@@ -290,6 +342,7 @@ class Searcher:
     ) -> None:
         self._kernel = kernel or CpuKernel()
         self._threads = threads
+        self._at_once = at_once
         # Two pools: a search waits for its parts, and must not take the place they need.
         self._first = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._others = ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="search-part")
@@ -315,7 +368,11 @@ class Searcher:
         MicroBatcher.submit. `source` of a candidate is the number of its selection.
         """
         ask = asking(selections, queries, top, floor)
-        answer, seconds = await self.batcher.submit(ask)
+        templates = sum(selection.size for selection in selections)
+        if templates * queries.size <= self._at_once:
+            [(answer, seconds)] = self._run([ask])
+        else:
+            answer, seconds = await self.batcher.submit(ask)
         current().add("search", seconds)
         return answer
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.gallery import compiled
-from app.gallery.blocks import View
+from app.gallery.blocks import View, as_bytes
 from app.gallery.ranking import Found, Hit, best
 from app.gallery.storage import Exact
 from app.types import Floats
@@ -78,6 +78,20 @@ def look_again(
         found = Found(views, exact[None], row[None], nothing, owner)
         hits += best(found, queries[number : number + 1], top, floor) if len(chosen) else [[]]
     return hits
+
+
+def crowded(views: Sequence[View], lists: Sequence[Likely], number: int, top: int) -> bool:
+    """Whether rows were left off the lists of a query that have fewer than `top` persons, as where
+    one person has more templates than a list has places."""
+    persons: set[bytes] = set()
+    left_off = False
+    for each in lists:
+        owners, rows = each.owners[number], each.rows[number]
+        left_off |= bool(owners[-1] >= 0)
+        for owner in np.unique(owners[owners >= 0]):
+            ids = views[owner].block.persons[:, rows[owners == owner]]
+            persons.update(as_bytes(ids))
+    return left_off and len(persons) < top
 
 
 def _address(view: View) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from app.store.audit import record_of
 from app.types import Caller, Face, Floats
-from app.usecases.looking import by_size, naming
+from app.usecases.looking import naming
 from app.usecases.rooms import Rooms
 
 
@@ -26,7 +26,7 @@ class Embedded:
 async def detect(rooms: Rooms, caller: Caller, image: bytes) -> Detected:
     """All faces, largest first; none is an answer. Raises ImageRefused."""
     with naming("image"):
-        faces = by_size(await rooms.default.faces(image))
+        faces = await rooms.default.faces(image)
     model = rooms.default.model
     await rooms.journal.write(record_of(caller, "detect", model=model, faces=len(faces)))
     return Detected(faces, model)
@@ -35,7 +35,7 @@ async def detect(rooms: Rooms, caller: Caller, image: bytes) -> Detected:
 async def embed(rooms: Rooms, caller: Caller, image: bytes) -> Embedded:
     """All faces, largest first, with their embeddings. Raises ImageRefused."""
     with naming("image"):
-        faces, embeddings = await rooms.default.recognise(image, by_size)
+        faces, embeddings = await rooms.default.recognise(image)
     model = rooms.default.model
     await rooms.journal.write(record_of(caller, "embed", model=model, faces=len(faces)))
     return Embedded(faces, embeddings, model)

@@ -12,7 +12,7 @@ from app.store.audit import record_of
 from app.store.errors import DatabaseUnavailable
 from app.sync.follow import View
 from app.types import Caller, Candidate, Face, Person
-from app.usecases.looking import known_to, largest, naming
+from app.usecases.looking import known_to, naming
 from app.usecases.rooms import Rooms
 from app.usecases.thresholds import Threshold, for_identify
 from app.vision.errors import FaceNotFound
@@ -100,7 +100,7 @@ async def identify(rooms: Rooms, caller: Caller, probe: Probe) -> Identified:
         target_fpir=probe.target_fpir,
     )
     with naming("image"):
-        faces, embeddings = await vision.recognise(probe.image, largest(probe.max_faces))
+        faces, embeddings = await vision.recognise(probe.image, probe.max_faces)
         if not faces:
             raise FaceNotFound
     found = await rooms.sync.search(views, embeddings, probe.top_k, threshold.value)

@@ -1,12 +1,11 @@
 """One pack at work: bytes to faces, crops to embeddings. What the use cases see of vision."""
 
 import contextlib
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,10 +14,10 @@ from app.batching import MicroBatcher
 from app.errors import ImageRefused
 from app.settings import Device
 from app.stages import Stages, current
-from app.types import Face, Floats, Pixels
+from app.types import Decoded, Detection, Face, Floats, Pixels
 from app.vision.align import SIZE, align
 from app.vision.decoder import Decoder
-from app.vision.detect import Detector, open_detector
+from app.vision.detect import Detector, open_detector, scaled
 from app.vision.embed import Recognizer, normalised
 from app.vision.errors import DecoderUnavailable, EmbeddingFailed
 from app.vision.pack import Pack, find_pack, read_pack
@@ -27,20 +26,18 @@ from app.vision.quality import measure
 # A picture is one thread's work; OpenCV's own threads would only take the cores from each other.
 cv2.setNumThreads(1)
 
-EMBED_BATCH: Final[dict[Device, int]] = {"cpu": 1, "cuda": 64}
-"""Requests whose crops share a run. On CPU a batch gains nothing, and the crops of one request
-would wait on one core while another is idle."""
 
-
-Choose = Callable[[list[Face]], list[Face]]
-"""Which of an image's faces are meant. Called in the worker's thread; raises nothing."""
+HALVED: Final = 640
+"""A JPEG whose sides are twice as long is decoded at half the size for who wants the largest face:
+no detector looks at more pixels."""
 
 
 class _Look(NamedTuple):
-    """An image, and whose embeddings are wanted too; None for nobody's."""
+    """An image, how many of its largest faces are wanted (0: all), and whether embedded too."""
 
     image: bytes
-    choose: Choose | None
+    most: int
+    embed: bool
     stages: Stages
 
 
@@ -114,21 +111,19 @@ class Vision:
             deadline=deadline,
         )
 
-    async def faces(self, image: bytes) -> list[Face]:
-        """The faces in an image, best first; an empty list where there is none.
+    async def faces(self, image: bytes, most: int = 0) -> list[Face]:
+        """The `most` largest faces in an image, 0 for all, largest first; empty if there are none.
 
+        Where fewer than all are wanted a large image is looked at only as closely as they need.
         Raises ImageRefused where it cannot be decoded, Overloaded where too many wait.
         """
-        return (await self.look.submit(_Look(image, None, current()))).faces
+        return (await self.look.submit(_Look(image, most, False, current()))).faces
 
-    async def recognise(self, image: bytes, choose: Choose) -> Seen:
-        """The faces of an image that `choose` keeps, in its order, with their embeddings.
-
-        Raises what `faces` and `embed` raise.
-        """
+    async def recognise(self, image: bytes, most: int = 0) -> Seen:
+        """What `faces` gives, with the embeddings. Raises what `faces` and `embed` raise."""
         if self._device == "cpu":  # a batch gains nothing, and a hand-over between threads costs
-            return await self.look.submit(_Look(image, choose, current()))
-        faces = choose(await self.faces(image))
+            return await self.look.submit(_Look(image, most, True, current()))
+        faces = await self.faces(image, most)
         return Seen(faces, await self.embed([face.crop for face in faces]))
 
     async def embed(self, crops: Sequence[Pixels]) -> Floats:
@@ -163,10 +158,9 @@ class Vision:
 
     def _try(self, item: _Look) -> Seen | Exception:
         try:
-            faces = look(item.image, self.decoder, self._detector, item.stages)
-            if item.choose is None:
+            faces = look(item.image, self.decoder, self._detector, item.stages, item.most)
+            if not item.embed:
                 return Seen(faces, self._nobody)
-            faces = item.choose(faces)
             with item.stages("embed"):
                 crops = np.array([face.crop for face in faces], dtype=np.uint8)
                 return Seen(faces, self._recognizer.embed(crops))
@@ -190,22 +184,38 @@ def _direction(raw: Floats) -> Floats | Exception:
         return error
 
 
-def look(image: bytes, decoder: Decoder, detector: Detector, stages: Stages) -> list[Face]:
-    """Decode, detect, align and measure one image in the calling thread; faces best first.
+def look(
+    image: bytes, decoder: Decoder, detector: Detector, stages: Stages, most: int = 0
+) -> list[Face]:
+    """Decode, detect, align and measure one image in the calling thread; faces largest first.
 
-    Raises ImageRefused and DecoderUnavailable. Seconds of the stages decode, detect and align go
-    to `stages`.
+    `most` is as in `Vision.faces`; the detector's order decides between faces of one size. Raises
+    ImageRefused and DecoderUnavailable. Seconds of the stages decode, detect and align go to
+    `stages`.
     """
     with stages("decode"):
-        pixels = decoder.decode(image)
+        decoded = decoder.decode_at_least(image, HALVED if most == 1 else 0)
     with stages("detect"):
-        detections = detector.detect(pixels)
+        found = detector.detect(decoded.pixels, most)
+        detections = sorted(found, key=lambda each: -each.box.area)[: most or None]
+    across = decoded.width / decoded.pixels.shape[1]
+    down = decoded.height / decoded.pixels.shape[0]
+    enlarged = [scaled(each, across, down) for each in detections]
+    if not decoded.is_whole and any(_shorter_side(each) < SIZE for each in detections):
+        # Half the size has too few pixels for a crop: what it shows is cut from the whole.
+        with stages("decode"):
+            decoded, detections = Decoded.whole(decoder.decode(image)), enlarged
     with stages("align"):
         faces = []
-        for each in detections:
-            crop = align(pixels, each.landmarks)
-            faces.append(Face(each.box, each.landmarks, each.score, measure(each, crop), crop))
+        for seen, whole in zip(detections, enlarged, strict=True):
+            crop = align(decoded.pixels, seen.landmarks)
+            quality = measure(whole, crop)
+            faces.append(Face(whole.box, whole.landmarks, whole.score, quality, crop))
         return faces
+
+
+def _shorter_side(detection: Detection) -> float:
+    return min(detection.box.width, detection.box.height)
 
 
 def open_vision(
@@ -222,8 +232,8 @@ def open_vision(
 ) -> Vision:
     """The pack of that name or path, at work on `device`, not yet warm.
 
-    `workers` and `embed_batch` may be 0: one thread a core, and what suits the device. `decoder`
-    may serve several packs; who made it closes it, after them. Raises PackInvalid and
+    `workers` threads look at images, `embed_batch` requests share a run of the recognizer.
+    `decoder` may serve several packs; who made it closes it, after them. Raises PackInvalid and
     ProviderUnavailable. Blocks while files are read and hashed.
     """
     pack = read_pack(find_pack(pack_name, packs_dir))
@@ -232,8 +242,8 @@ def open_vision(
         open_detector(pack.detector, device),
         Recognizer(pack.recognizer, device),
         device=device,
-        workers=workers or len(os.sched_getaffinity(0)),
-        embed_batch=embed_batch or EMBED_BATCH[device],
+        workers=workers,
+        embed_batch=embed_batch,
         decoder=decoder,
         queue_depth=queue_depth,
         queue_seconds=queue_seconds,

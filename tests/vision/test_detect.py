@@ -12,7 +12,18 @@ from app.api.problems import status_of
 from app.types import Box, Detection, ImageLimits, Pixels
 from app.vision.boxes import MAX_CANDIDATES, Found, ordered, overlaps, suppress
 from app.vision.decode import decode
-from app.vision.detect import Detector, detections, first_look, merged, open_detector, second_look
+from app.vision.detect import (
+    Detector,
+    around,
+    close_look,
+    detections,
+    divisible,
+    first_look,
+    lay,
+    merged,
+    open_detector,
+    second_look,
+)
 from app.vision.detectors import KINDS
 from app.vision.errors import DeviceFailed, PackInvalid
 from app.vision.pack import DetectorPart, Pack, read_pack
@@ -107,6 +118,24 @@ def test_a_look_keeps_the_shape_and_never_enlarges(width: int, height: int) -> N
     assert abs(first.height - height * scale) <= 0.5 or first.height == 1
 
 
+@given(st.integers(1, 700), st.integers(1, 700), st.sampled_from([32, 160]))
+def test_a_shrunk_picture_shows_everything_in_its_place(width: int, height: int, size: int) -> None:
+    """A slope stays a slope, to the last pixel."""
+    across, down = np.meshgrid(np.arange(width), np.arange(height))
+    slope = np.stack([across * 255 / width, down * 255 / height, across * 0], axis=2)
+    look = first_look(width, height, (size,))
+    pixels = divisible(np.asarray(slope, np.uint8), look)
+    assert all(
+        0 <= lost < 1 + 2 * side / size
+        for lost, side in zip(
+            (height - pixels.shape[0], width - pixels.shape[1]), (height, width), strict=True
+        )
+    )
+    small = lay(pixels, look)[: look.height, : look.width]
+    middle = (np.arange(look.width) + 0.5) * pixels.shape[1] / look.width * 255 / width
+    assert np.abs(small[0, :, 0] - middle).max() < 3 + 255 / width
+
+
 def test_all_six_people_are_found_each_by_the_nose(
     detector: Detector, group_pixels: Pixels
 ) -> None:
@@ -156,6 +185,57 @@ def test_a_face_that_fills_the_frame_is_found(
     faces = detector.detect(np.asarray(resized, np.uint8))
     assert len(faces) == 1
     assert np.abs(faces[0].landmarks[2] / scale + (182, 60) - ASTRONAUT).max() < 6
+
+
+@pytest.mark.parametrize(
+    ("scale", "side"), [(0.35, 0), (1, 0), (3, 0), (0.35, 700), (1, 700), (1, 2400), (3, 2400)]
+)
+def test_who_wants_the_largest_face_alone_gets_the_same(
+    detector: Detector, astronaut_pixels: Pixels, scale: float, side: int
+) -> None:
+    """In frames in which it is large, small, and too small for a coarse look."""
+    resized = cv2.resize(astronaut_pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    height, width = resized.shape[:2]
+    frame = np.full((max(side, height), max(side, width), 3), 90, np.uint8)
+    frame[:height, frame.shape[1] - width :] = resized
+    [face] = detector.detect(frame, most=1)
+    fine = max(detector.detect(frame), key=lambda each: each.box.area)
+    assert np.abs(face.landmarks - fine.landmarks).max() < 5 * max(scale, side / 640)
+    place = face.landmarks[2] - (frame.shape[1] - width, 0)
+    assert np.abs(place / scale - ASTRONAUT).max() < 6
+
+
+def test_the_largest_of_several_is_told_by_a_coarse_look(
+    detector: Detector, group_pixels: Pixels
+) -> None:
+    grown = np.asarray(cv2.resize(group_pixels[:, :620], None, fx=2, fy=2), np.uint8)
+    frame = np.zeros((1886, 1886, 3), np.uint8)
+    frame[: grown.shape[0], : grown.shape[1]] = grown
+    frame[1240:, 1266:] = group_pixels[:646, 620:1240]
+    [face] = detector.detect(frame, most=1)
+    every = detector.detect(frame)
+    assert len(every) == 6
+    assert face.box.area > 0.8 * max(each.box.area for each in every)
+
+
+def test_no_face_is_none_for_who_wants_one(detector: Detector, faceless: bytes) -> None:
+    assert detector.detect(decode(faceless, ImageLimits()), most=1) == []
+
+
+@given(
+    st.floats(-50, 900), st.floats(-50, 900), st.floats(1, 900), st.floats(1, 900),
+    st.integers(1, 900), st.integers(1, 900),
+)  # fmt: skip
+def test_what_is_around_a_face_lies_in_the_picture(
+    x: float, y: float, wide: float, high: float, width: int, height: int
+) -> None:
+    left, top = max(0.0, min(x, width - 1)), max(0.0, min(y, height - 1))
+    box = Box(left, top, min(wide, width - left), min(high, height - top))
+    region = around(box, width, height)
+    assert 0 <= region.left <= box.x and 0 <= region.top <= box.y
+    assert box.x + box.width <= region.right + 1e-6 and region.right <= width
+    assert box.y + box.height <= region.bottom + 1e-6 and region.bottom <= height
+    assert max(close_look(region).canvas) <= 128
 
 
 def test_a_face_cut_by_the_rim_keeps_its_landmarks(

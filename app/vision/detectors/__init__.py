@@ -20,6 +20,12 @@ class Net(Protocol):
         ...
 
     @property
+    def coarse(self) -> int:
+        """Longest side of a canvas, in pixels, on which it still places the landmarks of a face
+        well that takes a quarter of the side or more; measured (benchmarks/detection.py)."""
+        ...
+
+    @property
     def providers(self) -> tuple[str, ...]:
         """The ONNX Runtime providers its session really has."""
         ...

@@ -20,6 +20,8 @@ OUTPUTS: Final = 4
 class CenterFace:
     """Input: RGB, 0 to 255. Outputs at stride 4: centres, log sizes, offsets, landmarks."""
 
+    coarse = 160
+
     def __init__(self, path: Path, device: Device) -> None:
         model = free_dimensions(read_model(path), path)
         self._session = open_session(model, device)

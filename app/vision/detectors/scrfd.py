@@ -16,6 +16,8 @@ from app.vision.session import open_session
 class Scrfd:
     """InsightFace's `det_*.onnx` and `scrfd_*.onnx` files with five landmarks."""
 
+    coarse = 256
+
     def __init__(self, path: Path, device: Device) -> None:
         session = open_session(path, device)
         # Left to itself the library makes a further session for every canvas it meets.

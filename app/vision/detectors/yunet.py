@@ -21,6 +21,8 @@ OUTPUTS: Final = tuple(
 class YuNet:
     """Input: BGR, 0 to 255. Outputs at each of three strides: class, objectness, box, points."""
 
+    coarse = 256
+
     def __init__(self, path: Path, device: Device) -> None:
         self._session = open_session(path, device)
         names = {each.name for each in self._session.get_outputs()}
