@@ -84,6 +84,12 @@ class Block:
     def dimension(self) -> int:
         return self.stored.dimension
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory, were every row written."""
+        codes = 0 if self.codes is None else self.codes.nbytes
+        return self.faces.nbytes + self.persons.nbytes + self.stored.nbytes + codes
+
     def write(self, at: int, faces: Ids, persons: Ids, vectors: Floats) -> None:
         """Put rows at `at`. The caller has seen to it that nobody reads there.
 

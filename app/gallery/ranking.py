@@ -58,9 +58,7 @@ def best(found: Found, queries: Floats, top: int, floor: float) -> list[list[Hit
     ]
 
 
-def merged(
-    some: Sequence[list[Hit]], others: Sequence[list[Hit]], top: int
-) -> list[list[Hit]]:
+def merged(some: Sequence[list[Hit]], others: Sequence[list[Hit]], top: int) -> list[list[Hit]]:
     """The `top` best persons of both, for each query."""
     return [_by_person(a + b)[:top] for a, b in zip(some, others, strict=True)]
 

@@ -19,8 +19,8 @@ from app.gallery.blocks import Block, Index, View, checked
 from app.gallery.index import State
 from app.gallery.kernels import CpuKernel, Kernel
 from app.gallery.ranking import Found, Hit, best, merged
-from app.gallery.shortlist import Likely, crowded, likely, look_again
 from app.gallery.selection import Few, Selection, everything
+from app.gallery.shortlist import Likely, crowded, likely, look_again
 from app.stages import current
 from app.types import Candidate, Floats
 
@@ -147,16 +147,15 @@ class _Aim:
         self.hits = self._ranked(self._scans, self.queries) if self._scans else []
         if not self._lists:
             return
-        likely = look_again(self.views, self._lists, self.queries, self.top, floor)
-        for number, hits in enumerate(likely):
-            if len(hits) < self.top and crowded(self.views, self._lists, number, self.top):
-                hits = self._ranked(self._read_all(kernel, number), self.queries[number, None])[0]
-            likely[number] = hits
-        self.hits = merged(self.hits, likely, self.top) if self.hits else likely
+        found = look_again(self.views, self._lists, self.queries, self.top, floor)
+        for number in range(len(found)):
+            if len(found[number]) < self.top and crowded(self.views, self._lists, number, self.top):
+                query = self.queries[number, None]
+                found[number] = self._ranked(self._read_all(kernel, query), query)[0]
+        self.hits = merged(self.hits, found, self.top) if self.hits else found
 
-    def _read_all(self, kernel: Kernel, number: int) -> list["_Scan"]:
+    def _read_all(self, kernel: Kernel, query: Floats) -> list["_Scan"]:
         """Every view for one query, whose list has too few persons."""
-        query = self.queries[number, None]
         return [
             _scan(view, *kernel.best(view.block, view.used, query, self.width(view, kernel.most)))
             for view in self.views
