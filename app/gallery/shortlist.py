@@ -33,8 +33,8 @@ def likely(views: Sequence[View], first: int, queries: Floats, count: int) -> Li
     codes = [view.block.codes for view in views]
     masks = [_mask(view) for view in views]
     scores, where = compiled.scan_codes(
-        np.array([each.bits.ctypes.data for each in codes if each], dtype=np.uintp),
-        np.array([each.factors.ctypes.data for each in codes if each], dtype=np.uintp),
+        np.array([each.address for each in codes if each], dtype=np.uintp),
+        np.array([each.factors_address for each in codes if each], dtype=np.uintp),
         np.array([0 if mask is None else mask.ctypes.data for mask in masks], dtype=np.uintp),
         used,
         views[0].block.dimension,
@@ -83,9 +83,14 @@ def choose(lists: Sequence[Likely]) -> list[Chosen]:
     for number in range(len(scores)):
         there = np.flatnonzero(owners[number] >= 0)
         score, owner, row = (each[number, there] for each in (scores, owners, rows))
-        # Of equal estimates the earlier rows stay, however rows were spread over threads.
-        best_first = np.lexsort((row, owner, -score))[:count]
-        chosen.append(Chosen(owner[best_first], row[best_first], len(there) < count))
+        if len(there) > count:
+            least = np.partition(score, len(there) - count)[len(there) - count]
+            above, level = np.flatnonzero(score > least), np.flatnonzero(score == least)
+            # Of equal estimates the earlier rows stay, however rows were spread over threads.
+            level = level[np.lexsort((row[level], owner[level]))]
+            best_ones = np.concatenate((above, level[: count - len(above)]))
+            owner, row = owner[best_ones], row[best_ones]
+        chosen.append(Chosen(owner, row, len(there) < count))
     return chosen
 
 
@@ -110,4 +115,4 @@ def _address(view: View) -> int:
     stored = view.block.stored
     if not isinstance(stored, Exact):
         raise TypeError("the second stage looks at float32 rows")
-    return stored.vectors.ctypes.data
+    return stored.address
