@@ -66,6 +66,23 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoded:
+    """An upright picture as it was decoded: whole, or smaller than its `height` and `width`."""
+
+    pixels: Pixels
+    height: int
+    width: int
+
+    @classmethod
+    def whole(cls, pixels: Pixels) -> "Decoded":
+        return cls(pixels, *pixels.shape[:2])
+
+    @property
+    def is_whole(self) -> bool:
+        return self.pixels.shape[:2] == (self.height, self.width)
+
+
+@dataclass(frozen=True, slots=True)
 class Detection:
     """A region that a detector calls a face. `landmarks` is float32[5, 2] in pixels."""
 

@@ -72,6 +72,10 @@ class Ours:
 
 
 def loaded(chunks: Iterable[Floats]) -> State:
+    return loaded_gallery(chunks).state
+
+
+def loaded_gallery(chunks: Iterable[Floats]) -> Gallery:
     """A gallery in which each row is a person of one face, whose id is the number of the row."""
 
     def templates() -> Iterator[Templates]:
@@ -83,7 +87,7 @@ def loaded(chunks: Iterable[Floats]) -> State:
             yield Templates(names, names, chunk)
             begin += len(chunk)
 
-    return Gallery.load(DIMENSION, Position(0, b""), templates()).state
+    return Gallery.load(DIMENSION, Position(0, b""), templates())
 
 
 class Limits:

@@ -17,7 +17,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from app.types import ImageLimits, Pixels
+from app.types import Decoded, ImageLimits, Pixels
 from app.vision.errors import ImageAnimated, ImageBroken, ImageTooLarge, ImageTypeUnsupported
 from app.vision.exif import UPRIGHT, orientation_of_jpeg, orientation_of_tiff
 from app.vision.limits import check_bytes
@@ -74,6 +74,10 @@ BAND: Final = 256
 hold four copies."""
 
 
+TRANSPOSED: Final = 5
+"""EXIF orientations from this on exchange height and width."""
+
+
 class Size(NamedTuple):
     width: int
     height: int
@@ -86,11 +90,23 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
     RGB, transparent pixels are laid over white, colour profiles are ignored. Raises ImageEmpty,
     ImageTypeUnsupported, ImageTooLarge, ImageAnimated or ImageBroken.
     """
+    return decode_at_least(data, limits, 0).pixels
+
+
+def decode_at_least(data: bytes, limits: ImageLimits, side: int) -> Decoded:
+    """As `decode`, at half the size where both halves of its sides are `side` pixels or longer.
+
+    A `side` of 0 is for the whole picture. Only JPEG is cheaper at half the size; all others come
+    whole.
+    """
     check_bytes(data, limits)
     kind = _kind(data)
-    _check(SIZES[kind](data), limits)
+    size = SIZES[kind](data)
+    _check(size, limits)
     try:
-        return DECODERS[kind](data)
+        if kind == "JPEG" and side and min(size) >= 2 * side:
+            return _jpeg(data, 2)
+        return Decoded.whole(DECODERS[kind](data))
     except MemoryError:
         raise ImageTooLarge(
             "There is not enough memory for this image. Send a smaller one."
@@ -179,7 +195,7 @@ def _webp_size(data: bytes) -> Size:
             raise _broken("its first chunk is not one of WebP's")
 
 
-def _jpeg(data: bytes) -> Pixels:
+def _jpeg(data: bytes, divisor: int = 1) -> Decoded:
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         # Inside compressed data 0xFF is always followed by 0x00 or a restart mark, so that this
@@ -188,14 +204,21 @@ def _jpeg(data: bytes) -> Pixels:
         if scans > MAX_SCANS or scans * int(width) * int(height) > MAX_SCANNED:
             raise _broken(f"it takes {scans} scans to draw")
         if colours.lower() in ("cmyk", "ycck"):
-            pixels = _pillow(data, "JPEG")
+            divisor, pixels = 1, _pillow(data, "JPEG")
         else:
             # Strict turns libjpeg's warnings into errors: without it the lower half of a
             # truncated picture would be grey.
-            pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+            pixels = simplejpeg.decode_jpeg(
+                data,
+                colorspace="RGB",
+                min_height=-(-height // divisor),
+                min_width=-(-width // divisor),
+                strict=True,
+            )
     except ValueError as error:
         raise _broken(str(error)) from None
-    return upright(pixels, orientation_of_jpeg(data))
+    turned = upright(pixels, orientation := orientation_of_jpeg(data))
+    return Decoded(turned, *((height, width) if orientation < TRANSPOSED else (width, height)))
 
 
 def _other_type(kind: str) -> Callable[[bytes], Pixels]:
@@ -293,7 +316,7 @@ SIZES: Final[Mapping[str, Callable[[bytes], Size]]] = {
     "WebP": _webp_size,
 }
 DECODERS: Final[Mapping[str, Callable[[bytes], Pixels]]] = {
-    "JPEG": _jpeg,
+    "JPEG": lambda data: _jpeg(data).pixels,
     "PNG": _other_type("PNG"),
     "WebP": _other_type("WEBP"),
 }

@@ -1,7 +1,8 @@
 """Decoding in processes of their own: what a hostile image breaks there costs one request.
 
-The service itself parses no image. It hands the bytes over, and takes back an error or pixels, in
-memory that both map: nothing is copied on the way.
+The service itself parses no image. It hands the bytes over, and takes back an error or pixels: of
+a large picture a memory file that nobody can change any more, of a small one a copy out of memory
+that both map.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -22,7 +24,7 @@ from typing import Final
 import numpy as np
 import structlog
 
-from app.types import ImageLimits, Pixels
+from app.types import Decoded, ImageLimits, Pixels
 from app.vision import decoder_wire as wire
 from app.vision.errors import DecoderUnavailable, ImageBroken
 from app.vision.limits import check_bytes
@@ -33,6 +35,9 @@ MODULE: Final = "app.vision.decoder_process"
 PICTURES: Final = 1_000
 """Images after which a process is replaced, so that no codec's leak grows for ever."""
 START_SECONDS: Final = 30.0
+ONE_PIECE: Final = 1 << 16
+"""Bytes of an image that are sent together with what is said of it."""
+FIXED: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 SEALED: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 ROOT: Final = Path(__file__).parents[2]
 
@@ -76,7 +81,11 @@ class Decoder:
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="decoder")
 
     def decode(self, data: bytes) -> Pixels:
-        """As `app.vision.decode.decode`; the array is read-only.
+        """As `app.vision.decode.decode`; the array is read-only. Raises as `decode_at_least`."""
+        return self.decode_at_least(data, 0).pixels
+
+    def decode_at_least(self, data: bytes, side: int) -> Decoded:
+        """As `app.vision.decode.decode_at_least`; the array is read-only.
 
         Raises what that raises. An image that crashes its process, fills its memory or takes too
         long is an ImageBroken or ImageTooLarge. Raises DecoderUnavailable where no process can be
@@ -85,7 +94,7 @@ class Decoder:
         check_bytes(data, self._limits)
         process = self._take()
         try:
-            answer = process.ask(data, self._seconds, self._limits)
+            answer = process.ask(data, self._seconds, self._limits, side)
         except BaseException as error:
             process.kill()
             if not isinstance(error, Lost):
@@ -163,8 +172,14 @@ class _Process:
     def __init__(self, module: str, limits: ImageLimits, seconds: float) -> None:
         self.asked = 0
         self._socket, theirs = socket.socketpair()
+        memory = os.memfd_create("shared", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(memory, wire.SHARED_BYTES)
+        # What could shrink would end the service when it reads, what could grow fill its memory.
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, FIXED)
+        self._shared = mmap.mmap(memory, wire.SHARED_BYTES, prot=mmap.PROT_READ)
         with theirs:
-            arguments = (theirs.fileno(), limits.max_bytes, limits.max_pixels, seconds)
+            descriptors = (theirs.fileno(), memory)
+            arguments = (*descriptors, limits.max_bytes, limits.max_pixels, seconds)
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", module, *map(str, arguments)],
@@ -172,11 +187,13 @@ class _Process:
                     env=_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=descriptors,
                 )
             except OSError:
                 self._socket.close()
                 raise
+            finally:
+                os.close(memory)
         try:
             self._socket.settimeout(START_SECONDS)
             self._head([])
@@ -187,21 +204,27 @@ class _Process:
     def lives(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, data: bytes, seconds: float, limits: ImageLimits) -> Pixels | Exception:
-        """The pixels, or the ImageRefused that the process answers. Raises Lost."""
+    def ask(
+        self, data: bytes, seconds: float, limits: ImageLimits, side: int = 0
+    ) -> Decoded | Exception:
+        """The picture, or the ImageRefused that the process answers. Raises Lost."""
         self.asked += 1
         files: list[int] = []
         give_up = monotonic() + seconds
         try:
             self._socket.settimeout(seconds)
-            self._socket.sendall(wire.LENGTH.pack(len(data)))
-            self._socket.sendall(data)
+            # In one piece where it is small, so that the process is woken once.
+            self._socket.sendall(wire.REQUEST.pack(len(data), side) + data[:ONE_PIECE])
+            if len(data) > ONE_PIECE:
+                self._socket.sendall(memoryview(data)[ONE_PIECE:])
             self._socket.settimeout(max(give_up - monotonic(), 1e-3))
-            kind, first, second = self._head(files)
+            kind, *numbers = self._head(files)
             if kind == wire.PIXELS and files:
-                return _pixels(files[0], first, second, limits)
-            if kind in (wire.REFUSED, wire.FAULT) and first <= wire.MAX_WORDS:
-                content = json.loads(wire.receive(self._socket, first))
+                return _decoded(_pixels(files[0], numbers, limits), numbers, limits)
+            if kind == wire.SHARED:
+                return _decoded(self._copied(numbers), numbers, limits)
+            if kind in (wire.REFUSED, wire.FAULT) and numbers[0] <= wire.MAX_WORDS:
+                content = json.loads(wire.receive(self._socket, numbers[0]))
                 if kind == wire.REFUSED:
                     return wire.refused(content)
                 raise Lost(f"{content['error']} in {content['where']}")
@@ -235,7 +258,18 @@ class _Process:
         status = self._process.wait()
         return signal.Signals(-status).name if status < 0 else f"status {status}"
 
-    def _head(self, files: list[int]) -> tuple[int, int, int]:
+    def _copied(self, numbers: Sequence[int]) -> Pixels:
+        """The picture in the shared memory: a copy, which the process cannot reach any more.
+
+        Raises ValueError.
+        """
+        height, width = numbers[:2]
+        size = height * width * 3
+        if not 0 < size <= wire.SHARED_BYTES:
+            raise ValueError("not the size of a picture")
+        return np.frombuffer(self._shared[:size], dtype=np.uint8).reshape(height, width, 3)
+
+    def _head(self, files: list[int]) -> tuple[int, ...]:
         """The head of an answer; what comes with it is added to `files`."""
         head, came, _, _ = socket.recv_fds(
             self._socket, wire.HEAD.size, 1, socket.MSG_CMSG_CLOEXEC | socket.MSG_WAITALL
@@ -243,15 +277,24 @@ class _Process:
         files.extend(came)
         if len(head) < wire.HEAD.size:
             raise EOFError
-        kind, first, second = wire.HEAD.unpack(head)
-        return int(kind), int(first), int(second)
+        return wire.HEAD.unpack(head)
 
 
-def _pixels(file: int, height: int, width: int, limits: ImageLimits) -> Pixels:
+def _decoded(pixels: Pixels, numbers: Sequence[int], limits: ImageLimits) -> Decoded:
+    """With the size of the whole picture. Raises ValueError."""
+    height, width = numbers[2:]
+    halves = (-(-height // 2), -(-width // 2))
+    if pixels.shape[:2] not in ((height, width), halves) or height * width > limits.max_pixels:
+        raise ValueError("not the size of a picture")
+    return Decoded(pixels, height, width)
+
+
+def _pixels(file: int, numbers: Sequence[int], limits: ImageLimits) -> Pixels:
     """The picture in a memory file: uint8[height, width, 3], read-only. Raises ValueError.
 
     A file that could still shrink would end the service when it is read.
     """
+    height, width = numbers[:2]
     size = height * width * 3
     sealed = fcntl.fcntl(file, fcntl.F_GET_SEALS) & SEALED == SEALED
     if not sealed or not 0 < height * width <= limits.max_pixels or os.fstat(file).st_size != size:

@@ -8,6 +8,7 @@ memory or computes without end costs one request.
 import ctypes
 import fcntl
 import math
+import mmap
 import os
 import resource
 import signal
@@ -21,12 +22,12 @@ from typing import Final
 from PIL import Image
 
 from app.errors import ImageRefused
-from app.types import ImageLimits, Pixels
+from app.types import Decoded, ImageLimits, Pixels
 from app.vision import decoder_wire as wire
-from app.vision.decode import decode
+from app.vision.decode import decode_at_least
 from app.vision.errors import ImageTooLarge
 
-Decode = Callable[[bytes, ImageLimits], Pixels]
+Decode = Callable[[bytes, ImageLimits, int], Decoded]
 
 # linux/prctl.h
 PR_SET_PDEATHSIG: Final = 1
@@ -59,17 +60,24 @@ def memory_file(pixels: Pixels) -> int:
     return file
 
 
-def serve(connection: socket.socket, limits: ImageLimits, seconds: float, decode: Decode) -> None:
+def serve(
+    connection: socket.socket,
+    shared: mmap.mmap,
+    limits: ImageLimits,
+    seconds: float,
+    decode: Decode,
+) -> None:
     """Answer requests until the service closes its end, or decoding fails in an unknown way."""
     while True:
         try:
-            [length] = wire.LENGTH.unpack(wire.receive(connection, wire.LENGTH.size))
+            length, side = wire.REQUEST.unpack(wire.receive(connection, wire.REQUEST.size))
         except EOFError:
             return
         _allow_seconds(seconds)
         broken = False
         try:
-            _answer(connection, length, limits, decode)
+            image = bytes(wire.receive(connection, length))
+            _answer(connection, shared, decode(image, limits, side))
             continue
         except ImageRefused as refusal:
             answer = wire.refusal(refusal)
@@ -85,11 +93,15 @@ def serve(connection: socket.socket, limits: ImageLimits, seconds: float, decode
             return
 
 
-def _answer(connection: socket.socket, length: int, limits: ImageLimits, decode: Decode) -> None:
-    pixels = decode(bytes(wire.receive(connection, length)), limits)
-    height, width = pixels.shape[:2]
+def _answer(connection: socket.socket, shared: mmap.mmap, decoded: Decoded) -> None:
+    pixels = decoded.pixels
+    size = (*pixels.shape[:2], decoded.height, decoded.width)
+    if pixels.nbytes <= wire.SHARED_BYTES:
+        shared[: pixels.nbytes] = pixels.data.cast("B")
+        connection.sendall(wire.HEAD.pack(wire.SHARED, *size))
+        return
     file = memory_file(pixels)
-    socket.send_fds(connection, [wire.HEAD.pack(wire.PIXELS, height, width)], [file])
+    socket.send_fds(connection, [wire.HEAD.pack(wire.PIXELS, *size)], [file])
     os.close(file)
 
 
@@ -135,22 +147,25 @@ def _least(most: int, hard: int) -> int:
     return most if hard == resource.RLIM_INFINITY else min(most, hard)
 
 
-def main(arguments: Sequence[str], decode: Decode = decode) -> None:
-    """`arguments`: the socket's file descriptor, most bytes, most pixels, seconds a picture."""
-    descriptor, max_bytes, max_pixels, seconds = arguments
+def main(arguments: Sequence[str], decode: Decode = decode_at_least) -> None:
+    """`arguments`: file descriptors of socket and shared memory, most bytes, most pixels, seconds
+    a picture."""
+    descriptor, memory, max_bytes, max_pixels, seconds = arguments
     limits = ImageLimits(max_bytes=int(max_bytes), max_pixels=int(max_pixels))
     # The service is stopped by these and lets pictures come to their end; then it closes its end.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     Image.init()  # finds its readers now, not while a picture waits
     os.chdir("/")
+    shared = mmap.mmap(int(memory), wire.SHARED_BYTES)
+    os.close(int(memory))
     confine(limits)
     # What codecs print is no log line, and may hold what an image holds: it goes where standard
     # output goes, which is nowhere.
     os.dup2(1, 2)
     with socket.socket(fileno=int(descriptor)) as connection:
-        connection.sendall(wire.HEAD.pack(wire.READY, 0, 0))
-        serve(connection, limits, float(seconds), decode)
+        connection.sendall(wire.HEAD.pack(wire.READY, 0, 0, 0, 0))
+        serve(connection, shared, limits, float(seconds), decode)
 
 
 if __name__ == "__main__":

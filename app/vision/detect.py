@@ -39,6 +39,10 @@ SURE: Final = 0.6
 """A score above which a coarse look is believed."""
 
 
+SAME: Final = 0.4
+"""A face in a closer look overlaps the one that was looked for by more than this."""
+
+
 CLOSE: Final = 64
 """A face is looked at closely so that it is this long on the canvas, in pixels."""
 
@@ -129,12 +133,15 @@ class Detector:
         less work. Boxes are clipped to the picture, landmarks may lie outside of it, all in its
         pixels. Raises DeviceFailed where the device gave up.
         """
-        if most == 1:
-            for size in self._coarse:
-                largest = self._largest(pixels, size)
-                if largest is not None:
-                    return [largest]
-        return self._every(pixels)
+        if most != 1:
+            return self._every(pixels)
+        for size in self._coarse:
+            largest = self._largest(pixels, size)
+            if largest is not None:
+                return [largest]
+        largest = largest_of(self._every(pixels))
+        look = first_look(pixels.shape[1], pixels.shape[0], self.sizes)
+        return [] if largest is None else [self._placed(largest, pixels, look)]
 
     def _largest(self, pixels: Pixels, size: int) -> Detection | None:
         """The largest face by a coarse look; None where it cannot be told from that.
@@ -144,19 +151,23 @@ class Detector:
         height, width = pixels.shape[:2]
         look = first_look(width, height, (size,))
         found = largest_of(self.see(pixels, look))
-        if found is None or found.score < SURE:
+        if found is None or found.score < SURE or length_on(look, found.box, width) < SEEN:
             return None
         if fills(found.box, width, height):
             return largest_of(self.see(pixels, second_look(look)))
-        length = max(found.box.width, found.box.height) * look.width / width
-        if length >= PLAIN or look.width == width:
+        return self._placed(found, pixels, look)
+
+    def _placed(self, found: Detection, pixels: Pixels, look: Look) -> Detection:
+        """A face with its landmarks in their places: as a closer look shows it, where it was small
+        in `look` because the picture was shrunk."""
+        height, width = pixels.shape[:2]
+        if look.width == width or length_on(look, found.box, width) >= PLAIN:
             return found
-        if length < SEEN:
-            return None
         region = around(found.box, width, height)
         part = pixels[region.top : region.bottom, region.left : region.right]
-        closer = largest_of(self.see(part, close_look(region)))
-        return None if closer is None else moved(closer, region)
+        closer = [moved(each, region) for each in self.see(part, close_look(region))]
+        shared = overlaps(_corners([found])[0], _corners(closer))
+        return closer[int(shared.argmax())] if (shared > SAME).any() else found
 
     def _every(self, pixels: Pixels) -> list[Detection]:
         """All faces.
@@ -174,6 +185,7 @@ class Detector:
 
     def see(self, pixels: Pixels, look: Look) -> list[Detection]:
         """The faces that one look shows, best first. Raises DeviceFailed."""
+        pixels = divisible(pixels, look)
         try:
             found = self._net.find(lay(pixels, look), self._score_threshold)
         except RUN_ERRORS as error:  # one picture is a batch that cannot be halved
@@ -202,16 +214,40 @@ def open_detector(part: DetectorPart, device: Device) -> Detector:
 def lay(pixels: Pixels, look: Look) -> Pixels:
     """The canvas uint8[h, w, 3] of a look at `pixels`, black where there is no picture."""
     if (look.height, look.width) != pixels.shape[:2]:
-        # Bilinear would skip pixels where it shrinks by more than two, and small faces with them.
-        pixels = np.asarray(
-            cv2.resize(pixels, (look.width, look.height), interpolation=cv2.INTER_AREA),
-            dtype=np.uint8,
-        )
+        pixels = shrunk(pixels, look.width, look.height)
     if look.canvas == (look.width, look.height):
         return pixels
     canvas = np.zeros((look.canvas[1], look.canvas[0], 3), dtype=np.uint8)
     canvas[look.top : look.top + look.height, look.left : look.left + look.width] = pixels
     return canvas
+
+
+def shrunk(pixels: Pixels, width: int, height: int) -> Pixels:
+    """`pixels` at that size: halved as often as it goes, then bilinear.
+
+    Bilinear alone would skip pixels where it shrinks by more than two, and small faces with them;
+    averaging over the area (INTER_AREA) says the same, but takes seven times as long.
+    """
+    while pixels.shape[1] >= 2 * width and pixels.shape[0] >= 2 * height:
+        half = (pixels.shape[1] // 2, pixels.shape[0] // 2)
+        pixels = _image(cv2.resize(pixels, half, interpolation=cv2.INTER_AREA))
+    return _image(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def divisible(pixels: Pixels, look: Look) -> Pixels:
+    """`pixels` less the last few rows and columns that keep it from being halved for a look.
+
+    Of an odd side one pixel would be lost at every halving, and places would drift.
+    """
+    height, width = pixels.shape[:2]
+    often = min(width // look.width, height // look.height).bit_length() - 1
+    if often <= 0:
+        return pixels
+    return pixels[: height >> often << often, : width >> often << often]
+
+
+def _image(pixels: object) -> Pixels:
+    return np.asarray(pixels, dtype=np.uint8)
 
 
 def detections(found: Found, look: Look, width: int, height: int) -> list[Detection]:
@@ -247,6 +283,16 @@ def merged(better: list[Detection], others: list[Detection], threshold: float) -
     )
 
 
+def scaled(found: Detection, across: float, down: float) -> Detection:
+    """A face found in a picture, in pixels of one so many times as wide and high."""
+    box = found.box
+    return Detection(
+        Box(box.x * across, box.y * down, box.width * across, box.height * down),
+        found.landmarks * np.array([across, down], dtype=np.float32),
+        found.score,
+    )
+
+
 def moved(found: Detection, region: Region) -> Detection:
     """A face found in a region, in pixels of the whole picture."""
     box = found.box
@@ -255,6 +301,11 @@ def moved(found: Detection, region: Region) -> Detection:
         found.landmarks + np.array([region.left, region.top], dtype=np.float32),
         found.score,
     )
+
+
+def length_on(look: Look, box: Box, width: int) -> float:
+    """The longer side of a box in a picture of that width, in pixels of the canvas."""
+    return max(box.width, box.height) * look.width / width
 
 
 def largest_of(detections: list[Detection]) -> Detection | None:

@@ -14,10 +14,10 @@ from app.batching import MicroBatcher
 from app.errors import ImageRefused
 from app.settings import Device
 from app.stages import Stages, current
-from app.types import Face, Floats, Pixels
+from app.types import Decoded, Detection, Face, Floats, Pixels
 from app.vision.align import SIZE, align
 from app.vision.decoder import Decoder
-from app.vision.detect import Detector, open_detector
+from app.vision.detect import Detector, open_detector, scaled
 from app.vision.embed import Recognizer, normalised
 from app.vision.errors import DecoderUnavailable, EmbeddingFailed
 from app.vision.pack import Pack, find_pack, read_pack
@@ -25,6 +25,11 @@ from app.vision.quality import measure
 
 # A picture is one thread's work; OpenCV's own threads would only take the cores from each other.
 cv2.setNumThreads(1)
+
+
+HALVED: Final = 640
+"""A JPEG whose sides are twice as long is decoded at half the size for who wants the largest face:
+no detector looks at more pixels."""
 
 
 class _Look(NamedTuple):
@@ -189,15 +194,28 @@ def look(
     `stages`.
     """
     with stages("decode"):
-        pixels = decoder.decode(image)
+        decoded = decoder.decode_at_least(image, HALVED if most == 1 else 0)
     with stages("detect"):
-        detections = sorted(detector.detect(pixels, most), key=lambda each: -each.box.area)
+        found = detector.detect(decoded.pixels, most)
+        detections = sorted(found, key=lambda each: -each.box.area)[: most or None]
+    across = decoded.width / decoded.pixels.shape[1]
+    down = decoded.height / decoded.pixels.shape[0]
+    enlarged = [scaled(each, across, down) for each in detections]
+    if not decoded.is_whole and any(_shorter_side(each) < SIZE for each in detections):
+        # Half the size has too few pixels for a crop: what it shows is cut from the whole.
+        with stages("decode"):
+            decoded, detections = Decoded.whole(decoder.decode(image)), enlarged
     with stages("align"):
         faces = []
-        for each in detections[: most or None]:
-            crop = align(pixels, each.landmarks)
-            faces.append(Face(each.box, each.landmarks, each.score, measure(each, crop), crop))
+        for seen, whole in zip(detections, enlarged, strict=True):
+            crop = align(decoded.pixels, seen.landmarks)
+            quality = measure(whole, crop)
+            faces.append(Face(whole.box, whole.landmarks, whole.score, quality, crop))
         return faces
+
+
+def _shorter_side(detection: Detection) -> float:
+    return min(detection.box.width, detection.box.height)
 
 
 def open_vision(

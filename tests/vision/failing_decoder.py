@@ -8,8 +8,8 @@ import signal
 import sys
 import time
 
-from app.types import ImageLimits, Pixels
-from app.vision.decode import decode
+from app.types import Decoded, ImageLimits
+from app.vision.decode import decode_at_least
 from app.vision.decoder_process import main
 
 
@@ -53,9 +53,9 @@ WAYS = {
 }
 
 
-def decode_or_fail(data: bytes, limits: ImageLimits) -> Pixels:
+def decode_or_fail(data: bytes, limits: ImageLimits, side: int) -> Decoded:
     WAYS.get(data, lambda: None)()
-    return decode(data, limits)
+    return decode_at_least(data, limits, side)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from PIL import Image
 
 from app.errors import ImageRefused
 from app.types import ImageLimits
-from app.vision.decode import decode
+from app.vision.decode import decode, decode_at_least
 from app.vision.errors import ImageTooLarge
 from app.vision.exif import orientation_of_jpeg
 from tests.hostile import HostileFile, chunk, hostile_files, raw_png, save
@@ -59,6 +59,33 @@ def test_whatever_shows_the_photo_decodes_to_it(
             assert pixels.dtype == np.uint8 and pixels.flags.c_contiguous
             assert pixels.shape == photo.shape, each.name
             assert np.abs(pixels - photo).mean() < 5, each.name
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_half_a_jpeg_is_the_whole_one_shrunk(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.linear_gradient("L").convert("RGB").resize((301, 402))
+    data = save(picture, "JPEG", exif=exif, quality=95)
+    whole, half = decode(data, LIMITS), decode_at_least(data, LIMITS, 150)
+    assert (half.height, half.width) == whole.shape[:2] and not half.is_whole
+    assert half.pixels.shape[:2] == tuple(-(-side // 2) for side in whole.shape[:2])
+    assert np.abs(half.pixels[:150, :150].astype(int) - whole[:300:2, :300:2]).mean() < 3
+
+
+def test_what_would_be_too_small_or_gains_nothing_comes_whole() -> None:
+    picture = Image.linear_gradient("L").convert("RGB").resize((301, 402))
+    for kind, side in (("JPEG", 151), ("JPEG", 0), ("PNG", 10), ("WEBP", 10)):
+        got = decode_at_least(save(picture, kind), LIMITS, side)
+        assert got.is_whole and got.pixels.shape == (402, 301, 3)
+
+
+def test_half_of_a_broken_file_is_refused_as_the_whole_is(corpus: list[HostileFile]) -> None:
+    for each in corpus:
+        if outcome(each.data) is not None:
+            with pytest.raises(ImageRefused) as refused:
+                decode_at_least(each.data, LIMITS, 1)
+            assert refused.value.code == outcome(each.data), each.name
 
 
 def test_memory_stays_flat_over_hostile_files(corpus: list[HostileFile]) -> None:

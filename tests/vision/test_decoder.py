@@ -20,8 +20,8 @@ from structlog.testing import capture_logs
 
 from app import logs
 from app.errors import ImageRefused
-from app.types import ImageLimits
-from app.vision.decode import decode
+from app.types import Decoded, ImageLimits
+from app.vision.decode import decode, decode_at_least
 from app.vision.decoder import MODULE, Decoder, TookTooLong, _Process
 from app.vision.errors import DecoderUnavailable, ImageBroken, ImageTooLarge
 from tests.hostile import hostile_files, save
@@ -170,7 +170,7 @@ def test_seconds_are_counted_anew_for_each_picture(photo: bytes) -> None:
     picture = save(Image.new("RGB", (2000, 1500)), "PNG")
     child = psutil.Process(process._process.pid)
     while sum(child.cpu_times()[:2]) < 2.5:
-        assert isinstance(process.ask(picture, 60, ImageLimits()), np.ndarray)
+        assert isinstance(process.ask(picture, 60, ImageLimits()), Decoded)
     process.close()
 
 
@@ -195,9 +195,9 @@ def test_a_process_knows_nothing_and_may_do_little(
     }
     assert b"s3cret" not in (proc / "cmdline").read_bytes()
     assert (proc / "cwd").readlink() == Path("/")
-    # Standard input, output and error, and the socket.
+    # Standard input, output and error, the shared memory and the socket.
     open_files = sorted(str(each.readlink()).split(":")[0] for each in (proc / "fd").iterdir())
-    assert open_files == ["/dev/null", "/dev/null", "/dev/null", "socket"]
+    assert open_files == ["/dev/null", "/dev/null", "/dev/null", "/memfd", "socket"]
     assert "NoNewPrivs:\t1" in (proc / "status").read_text()
     limits = (proc / "limits").read_text()
     for what in ("core file size", "processes"):
@@ -293,6 +293,39 @@ def test_pixels_are_mapped_and_given_back(decoder: Decoder) -> None:
     del pixels
     assert psutil.Process().memory_info().rss - before < 10e6
     assert all(psutil.Process(pid).memory_info().rss < 100e6 for pid in processes(MODULE))
+
+
+def test_a_small_picture_is_a_copy_that_the_next_one_leaves_alone(
+    decoder: Decoder, photo: bytes
+) -> None:
+    first = decoder.decode(photo)
+    before = first.copy()
+    decoder.decode(save(Image.new("RGB", (256, 256), "red"), "JPEG"))
+    assert not first.flags.writeable
+    assert np.array_equal(first, before)
+
+
+def test_a_process_can_neither_shrink_nor_grow_what_it_shares(
+    failing: Callable[..., Decoder], photo: bytes
+) -> None:
+    """The service reads there: memory that is gone would end it."""
+    failing().decode(photo)
+    [pid] = processes()
+    [memory] = [
+        each for each in Path(f"/proc/{pid}/fd").iterdir() if "memfd" in str(each.readlink())
+    ]
+    for size in (0, 1 << 24):
+        with pytest.raises(PermissionError):
+            os.truncate(memory, size)
+
+
+@pytest.mark.parametrize("side", [0, 100])
+def test_half_a_picture_comes_as_it_is_decoded_here(decoder: Decoder, side: int) -> None:
+    large = save(Image.linear_gradient("L").convert("RGB").resize((1400, 1001)), "JPEG")
+    here = decode_at_least(large, ImageLimits(), side)
+    there = decoder.decode_at_least(large, side)
+    assert np.array_equal(there.pixels, here.pixels)
+    assert (there.height, there.width) == (1001, 1400)
 
 
 def test_the_service_itself_loads_no_codec() -> None:

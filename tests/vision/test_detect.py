@@ -17,7 +17,9 @@ from app.vision.detect import (
     around,
     close_look,
     detections,
+    divisible,
     first_look,
+    lay,
     merged,
     open_detector,
     second_look,
@@ -114,6 +116,24 @@ def test_a_look_keeps_the_shape_and_never_enlarges(width: int, height: int) -> N
     scale = min(1, 640 / max(width, height))
     assert abs(first.width - width * scale) <= 0.5 or first.width == 1
     assert abs(first.height - height * scale) <= 0.5 or first.height == 1
+
+
+@given(st.integers(1, 700), st.integers(1, 700), st.sampled_from([32, 160]))
+def test_a_shrunk_picture_shows_everything_in_its_place(width: int, height: int, size: int) -> None:
+    """A slope stays a slope, to the last pixel."""
+    across, down = np.meshgrid(np.arange(width), np.arange(height))
+    slope = np.stack([across * 255 / width, down * 255 / height, across * 0], axis=2)
+    look = first_look(width, height, (size,))
+    pixels = divisible(np.asarray(slope, np.uint8), look)
+    assert all(
+        0 <= lost < 1 + 2 * side / size
+        for lost, side in zip(
+            (height - pixels.shape[0], width - pixels.shape[1]), (height, width), strict=True
+        )
+    )
+    small = lay(pixels, look)[: look.height, : look.width]
+    middle = (np.arange(look.width) + 0.5) * pixels.shape[1] / look.width * 255 / width
+    assert np.abs(small[0, :, 0] - middle).max() < 3 + 255 / width
 
 
 def test_all_six_people_are_found_each_by_the_nose(

@@ -14,8 +14,9 @@ from app.errors import ImageRefused, Overloaded
 from app.stages import begin
 from app.types import ImageLimits
 from app.vision.decoder import Decoder
+from app.vision.detect import Detector
 from app.vision.errors import EmbeddingFailed
-from app.vision.faces import Vision, open_vision
+from app.vision.faces import Vision, look, open_vision
 
 Result = TypeVar("Result")
 
@@ -133,6 +134,23 @@ def test_one_face_that_cannot_be_embedded_does_not_harm_its_neighbours(
         assert np.array_equal(answers[0], answers[2])
 
     with_vision(tiny_pack, use, embed_batch=8, workers=1)
+
+
+@pytest.mark.parametrize("scale", [1.5, 8.0])
+def test_the_largest_face_of_a_large_photo_is_told_in_its_own_pixels(
+    decoder: Decoder, detector: Detector, astronaut: bytes, scale: float
+) -> None:
+    """Looked at at half the size, and cut from the whole where that has too few pixels."""
+    picture = Image.open(io.BytesIO(astronaut)).convert("RGB")
+    canvas = Image.new("RGB", (4096, 4096))
+    canvas.paste(picture.resize((round(512 * scale),) * 2), (0, 0))
+    file = io.BytesIO()
+    canvas.save(file, "JPEG", quality=90)
+    [face] = look(file.getvalue(), decoder, detector, begin(), most=1)
+    [reference] = look(astronaut, decoder, detector, begin())
+    assert np.abs(face.landmarks / scale - reference.landmarks).max() < 4
+    assert face.quality.size == pytest.approx(reference.quality.size * scale, rel=0.15)
+    assert np.corrcoef(face.crop.ravel(), reference.crop.ravel())[0, 1] > 0.9
 
 
 def test_each_request_counts_its_own_stages(tiny_pack: Path, group: bytes) -> None:
