@@ -5,7 +5,7 @@
 FOLDER is a pack of InsightFace's, the only kind that the plain route can read. In turns, on the
 same bytes, twice: with pictures of 640 pixels, on which both look for faces at 640x640; and with
 LFW's pictures of 250, which the plain route blows up to 640x640 and the service does not. The
-plain route (benchmarks/plain_app.py) runs as one worker: STACK says that two are slower.
+plain route (benchmarks/plain_app.py) runs as one worker: two measured slower.
 """
 
 import json
