@@ -114,7 +114,9 @@ class Settings(BaseSettings):
     )
     search_device: Device = Field("cpu", description="where the gallery is searched: cpu or cuda")
     workers: int = Field(
-        0, ge=0, description="threads for vision, and for search; 0 chooses by cores and container quota"
+        0,
+        ge=0,
+        description="threads for vision, and for search; 0 chooses by cores and container quota",
     )
     embed_batch: int = Field(0, ge=0, description="crops in a batch; 0 chooses by device")
 
