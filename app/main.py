@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -27,6 +26,7 @@ from app.api import (
 )
 from app.api.door import Door
 from app.api.intake import Intake
+from app.arrangement import Plan, plan, this_machine
 from app.errors import CannotStart, RollcallError
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
@@ -117,9 +117,18 @@ def create_app(settings: Settings) -> FastAPI:
 
 async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Rooms:
     """Bring every part up, in the order in which each needs the others; undone in reverse."""
+    machine = this_machine()
+    arranged = plan(
+        machine,
+        settings.device,
+        settings.search_device,
+        workers=settings.workers,
+        embed_batch=settings.embed_batch,
+    )
+    log.info("arranged", cores=machine.cores, quota=machine.quota, **arranged.facts())
     decoder = Decoder(settings.images, seconds=settings.decode_seconds)
     stack.callback(decoder.close)
-    default, visions = await asyncio.to_thread(_open_packs, settings, decoder)
+    default, visions = await asyncio.to_thread(_open_packs, settings, arranged, decoder)
     for vision in visions.values():
         stack.push_async_callback(vision.close)
     kernel: Kernel = GpuKernel() if settings.search_device == "cuda" else CpuKernel()
@@ -136,7 +145,8 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
         following,
         Searcher(
             kernel,
-            threads=settings.workers or len(os.sched_getaffinity(0)),
+            threads=arranged.search_threads,
+            at_once=arranged.search_at_once,
             depth=settings.queue_depth,
             patience=settings.queue_seconds,
             deadline=settings.deadline,
@@ -164,17 +174,19 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     stack.push_async_callback(journal.stop)
     sealing = asyncio.create_task(_seal_what_is_plain(database))
     stack.push_async_callback(_cancelled, sealing)
-    return Rooms(settings, database, sync, access, journal, visions, default)
+    return Rooms(settings, arranged, database, sync, access, journal, visions, default)
 
 
-def _open_packs(settings: Settings, decoder: Decoder) -> tuple[Vision, dict[str, Vision]]:
+def _open_packs(
+    settings: Settings, arranged: Plan, decoder: Decoder
+) -> tuple[Vision, dict[str, Vision]]:
     visions = [
         open_vision(
             name,
             packs_dir=settings.packs_dir,
             device=settings.device,
-            workers=settings.workers,
-            embed_batch=settings.embed_batch,
+            workers=arranged.vision_threads,
+            embed_batch=arranged.embed_batch,
             decoder=decoder,
             queue_depth=settings.queue_depth,
             queue_seconds=settings.queue_seconds,

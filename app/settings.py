@@ -4,6 +4,7 @@ Rooms are handed the small value objects that concern them (`limits`, `quality`)
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from app.types import ImageLimits
 Device = Literal["cpu", "cuda"]
 
 
+@lru_cache(maxsize=64)
 def is_loopback(name: str) -> bool:
     """Whether a host name or an address is this machine's own, told without asking DNS."""
     if name.lower() == "localhost":

@@ -134,11 +134,15 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person offered for a probe: the best of that person's templates and its similarity."""
+    """A person offered for a probe: the best of that person's templates and its similarity.
+
+    `source` is the number of the gallery it was found in, where several were searched.
+    """
 
     person_id: UUID
     face_id: UUID
     similarity: float
+    source: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,8 +124,20 @@ class FileCipher:
 
     def open(self, number: int, sealed: "bytes | bytearray | memoryview", bound: bytes) -> bytes:
         """Raises Unreadable."""
+        if len(sealed) < TAG_BYTES:
+            raise Unreadable("it is too short")
+        into = bytearray(len(sealed) - TAG_BYTES)
+        self.open_into(number, sealed, bound, memoryview(into))
+        return bytes(into)
+
+    def open_into(
+        self, number: int, sealed: "bytes | bytearray | memoryview", bound: bytes, into: memoryview
+    ) -> None:
+        """Open what is exactly as long as `into`, there. Raises Unreadable."""
+        if len(sealed) != TAG_BYTES + len(into):
+            raise Unreadable("it has another length")
         try:
-            return self._aead.decrypt(number.to_bytes(NONCE_BYTES, "big"), sealed, bound)
+            self._aead.decrypt_into(number.to_bytes(NONCE_BYTES, "big"), sealed, bound, into)
         except InvalidTag:
             raise Unreadable("it was changed, moved, or sealed with another key") from None
 

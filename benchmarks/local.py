@@ -3,16 +3,19 @@
 import os
 import platform
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import psutil
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -45,9 +48,59 @@ def machine() -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A service that was started for a benchmark."""
+
+    url: str
+    pid: int
+    data: Path
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Processor time so far of the service, its decoders and its PostgreSQL."""
+        service = psutil.Process(self.pid)
+        pid_file = self.data / "postgres" / "data" / "postmaster.pid"
+        postmaster = psutil.Process(int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0]))
+        times = service.cpu_times()
+        return {
+            "service": times.user + times.system,
+            "decoders": _of_children(service),
+            "PostgreSQL": sum(postmaster.cpu_times()[:2]) + _of_children(postmaster),
+        }
+
+
+def _of_children(process: psutil.Process) -> float:
+    """Processor seconds of the children, those that have ended too."""
+    ended = process.cpu_times()
+    seconds = ended.children_user + ended.children_system
+    for child in process.children(recursive=True):
+        try:
+            seconds += sum(child.cpu_times()[:4])
+        except psutil.NoSuchProcess:  # ended since it was listed
+            continue
+    return float(seconds)
+
+
+def free_port() -> int:
+    """A port that nobody listens on, a moment ago at least."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
 @contextmanager
 def own_service(pack: str) -> Iterator[str]:
-    """A service on a free port with a database of its own; its URL. Stopped at the end."""
+    """The URL of a service of its own, as `own_process` starts it."""
+    with own_process(pack) as own:
+        yield own.url
+
+
+@contextmanager
+def own_process(pack: str, **given: str) -> Iterator[Own]:
+    """A service on a free port with a database of its own, stopped at the end.
+
+    `given` are further settings, by their names in the environment.
+    """
     with tempfile.TemporaryDirectory(prefix="rollcall-bench-") as folder:
         log = Path(folder, "log")
         settings = {
@@ -55,6 +108,7 @@ def own_service(pack: str) -> Iterator[str]:
             "ROLLCALL_PORT": "0",
             "ROLLCALL_PACK": pack,
             "ROLLCALL_DATA_DIR": str(Path(folder, "data")),
+            **given,
         }
         with log.open("wb") as out:
             process = subprocess.Popen(
@@ -66,7 +120,7 @@ def own_service(pack: str) -> Iterator[str]:
                 start_new_session=True,  # Ctrl-C is ours; the service is asked to stop below
             )
         try:
-            yield _listening(process, log)
+            yield Own(_listening(process, log), process.pid, Path(folder, "data"))
         finally:
             process.terminate()
             try:

@@ -1,5 +1,6 @@
 """Bodies in two dresses, multipart/form-data with files or JSON with base64; one model for both."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
@@ -7,14 +8,18 @@ from typing import Any, Final, TypeVar, get_origin
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict
-from python_multipart.exceptions import MultipartParseError
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
+from app.api.form import Form, FormBroken
 from app.errors import BadRequest
 
 _FORM: Final = "multipart/form-data"
 _JSON: Final = "application/json"
+_AT_ONCE: Final = 100_000
+"""Bytes of JSON that are read in less than a millisecond."""
+
+
+COMMAS: Final = "in a form, several in one field with commas, or the field again for each"
+"""Stands in the annotation of a field that takes many."""
 
 
 class BodyInvalid(BadRequest):
@@ -32,12 +37,6 @@ class Ask(BaseModel):
 A = TypeVar("A", bound=Ask)
 
 
-class _Parser(MultiPartParser):
-    """Keeps files in memory: photos never touch a disk, and the body is capped already."""
-
-    spool_max_size = 1 << 40
-
-
 def body_of(model: type[A]) -> Callable[[Request], Awaitable[A]]:
     """A dependency that reads the body as `model`. Raises BodyInvalid, ValidationError."""
 
@@ -47,10 +46,17 @@ def body_of(model: type[A]) -> Callable[[Request], Awaitable[A]]:
             return model.model_validate(await _form(request, model))
         if kind == _JSON:
             # Strictly: JSON has numbers and booleans of its own, and a form has text alone.
-            return model.model_validate_json(await request.body(), strict=True)
+            return await _from_json(model, await request.body())
         raise BodyInvalid(f"Send the body as {_FORM} or {_JSON}.")
 
     return read
+
+
+async def _from_json(model: type[A], body: bytes) -> A:
+    """Off the event loop where it would hold everybody up: megabytes of base64."""
+    if len(body) <= _AT_ONCE:
+        return model.model_validate_json(body, strict=True)
+    return await asyncio.to_thread(model.model_validate_json, body, strict=True)
 
 
 def documented(model: type[Ask]) -> dict[str, Any]:
@@ -78,29 +84,28 @@ def fingerprint(ask: Ask) -> bytes:
 
 
 async def _form(request: Request, model: type[Ask]) -> dict[str, Any]:
-    parser = _Parser(request.headers, request.stream(), max_files=200, max_fields=50)
     try:
-        form = await parser.parse()
-    except (MultiPartException, MultipartParseError, KeyError) as error:
-        said = getattr(error, "message", "") or "no boundary, or cut short"
-        raise BodyInvalid(f"The form cannot be read: {said}") from None
-    try:
-        return {name: await _field(form, name, model) for name in form}
-    finally:
-        await form.close()
+        parts = await Form(request.headers["content-type"]).read(request.stream())
+    except FormBroken as broken:
+        raise BodyInvalid(f"The form cannot be read: {broken}") from None
+    return {name: _field(values, name, model) for name, values in parts.items()}
 
 
-async def _field(form: FormData, name: str, model: type[Ask]) -> Any:
-    values = [
-        await value.read() if isinstance(value, UploadFile) else value
-        for value in form.getlist(name)
-    ]
+def _field(values: list[str | bytes], name: str, model: type[Ask]) -> Any:
     field = model.model_fields.get(name)
+    if field is not None and COMMAS in field.metadata:
+        return [part.strip() for value in values for part in _text(name, value).split(",")]
     if field is not None and get_origin(field.annotation) is tuple:
         return values
     if len(values) > 1:
         raise BodyInvalid(f"Field '{name}' came {len(values)} times; send it once.")
     return values[0]
+
+
+def _text(name: str, value: str | bytes) -> str:
+    if isinstance(value, bytes):
+        raise BodyInvalid(f"Field '{name}' is text; send it without a file name.")
+    return value
 
 
 def _as_files(schema: Any) -> None:

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Depends
 from app.api import schemas
 from app.api.body import Ask, body_of, documented
 from app.api.deps import House, RequestId
+from app.api.direct import Direct
 from app.api.fields import ImageBytes
 from app.api.guard import Embedder, Identifier
 from app.usecases.detect import detect, embed
 
-router = APIRouter(tags=["faces"])
+router = APIRouter(tags=["faces"], route_class=Direct)
 
 
 class DetectAsk(Ask):

@@ -50,6 +50,8 @@ class Door:
         keyless: bool,
     ) -> None:
         self._app = app
+        # Bound here, when logging stands: else every line would make a logger of its own.
+        self._log = log.bind()
         self._requests = requests
         self._intake = intake
         self._admit = admit
@@ -102,7 +104,7 @@ class Door:
         self._requests.spent(visit.stages)
         if route not in _QUIET:
             # The route and not the path: paths and queries hold names and ids.
-            log.info(
+            self._log.info(
                 "request",
                 method=scope["method"],
                 route=route,

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -17,20 +17,39 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from app.api.body import COMMAS
+
+_SLICE: Final = 1 << 18
+"""Characters of base64 that are decoded at once; between slices other threads have their turn."""
 _MOST_METADATA: Final = 65_536
 _DEEPEST_METADATA: Final = 32
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]")
+
+Entry = TypeVar("Entry")
 
 
 def _image(value: Any) -> Any:
     """Bytes as they came in a form, or base64 (a data: URL too) as it came in JSON."""
     if not isinstance(value, str):
         return value
-    encoded = value.partition(",")[2] if value.startswith("data:") else value
+    begin = value.find(",") + 1 if value.startswith("data:") else 0
+    last = len(value) - _SLICE
+    pieces = bytearray()
     try:
-        return base64.b64decode(encoded, validate=True)
+        while begin < last:
+            pieces += _decoded(value[begin : begin + _SLICE], padded=False)
+            begin += _SLICE
+        pieces += _decoded(value[begin:], padded=True)
     except (binascii.Error, ValueError):
         raise ValueError("send the image as a file of a form, or as base64 in JSON") from None
+    return bytes(pieces)
+
+
+def _decoded(encoded: str, *, padded: bool) -> bytes:
+    """Raises ValueError for what is no base64, or padded where it goes on."""
+    if not padded and encoded.endswith("="):
+        raise ValueError("padding in the middle")
+    return base64.b64decode(encoded, validate=True)
 
 
 def _object(value: Any, info: ValidationInfo) -> Any:
@@ -110,6 +129,9 @@ ImageBytes = Annotated[
 ]
 
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_object), AfterValidator(_storable_object)]
+
+Listed = Annotated[tuple[Entry, ...] | None, COMMAS]
+"""Many of something that has no comma in it, or nothing."""
 
 Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
 

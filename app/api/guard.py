@@ -1,6 +1,7 @@
 """Who may come in: the key of a request, its scope and its limits, before anything else is read."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request, Security
@@ -12,7 +13,7 @@ from app.store.audit import record_of
 from app.types import SCOPES, Caller, Scope
 from app.usecases.rooms import Rooms
 
-_bearer = HTTPBearer(
+credentials_of = HTTPBearer(
     auto_error=False,
     scheme_name="api_key",
     description="`Authorization: Bearer rc_…`, made with `python -m app keys create`.",
@@ -28,23 +29,32 @@ class ScopeMissing(Forbidden):
 async def admitted(
     request: Request,
     asked: SecurityScopes,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(credentials_of)],
+) -> AsyncIterator[Caller]:
+    """`entering` as a dependency of FastAPI's."""
+    async with entering(request, asked.scopes, credentials) as caller:
+        yield caller
+
+
+@asynccontextmanager
+async def entering(
+    request: Request, scopes: list[str], credentials: HTTPAuthorizationCredentials | None
 ) -> AsyncIterator[Caller]:
     """Whoever asks, once let in; the request counts as under way until it is answered.
 
     Raises Unauthenticated, ScopeMissing, RateLimited, ConcurrencyLimited.
     """
-    house = rooms(request)
+    house = await rooms(request)
     if not house.settings.keys_required and credentials is None:
-        yield Caller(None, frozenset(SCOPES), None, request_id(request))
+        yield Caller(None, frozenset(SCOPES), None, await request_id(request))
         return
     if credentials is None:
         raise Unauthenticated("Send an API key: Authorization: Bearer rc_… (docs/access.md).")
     key = await house.access.find(credentials.credentials)
     request.scope["rollcall.key"] = key.id
-    caller = Caller(key.id, key.scopes, key.collections, request_id(request))
+    caller = Caller(key.id, key.scopes, key.collections, await request_id(request))
     with house.access.admit(key):
-        await _require(house, caller, cast("list[Scope]", asked.scopes))
+        await _require(house, caller, cast("list[Scope]", scopes))
         yield caller
 
 

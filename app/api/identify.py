@@ -1,6 +1,7 @@
 """POST /identify"""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends
 from pydantic import Field, model_validator
@@ -8,16 +9,27 @@ from pydantic import Field, model_validator
 from app.api import schemas
 from app.api.body import Ask, body_of, documented
 from app.api.deps import House, RequestId
-from app.api.fields import CollectionName, ImageBytes
+from app.api.direct import Direct
+from app.api.fields import CollectionName, ImageBytes, Listed
 from app.api.guard import Identifier
 from app.usecases.identify import Identified, Match, Probe, ProbedFace, identify
 
-router = APIRouter(tags=["faces"])
+router = APIRouter(tags=["faces"], route_class=Direct)
 
 
 class IdentifyAsk(Ask):
     image: ImageBytes
     collection: CollectionName = "default"
+    collections: Listed[CollectionName] = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="in place of collection: several of one model, searched together",
+        json_schema_extra={"uniqueItems": True},
+    )
+    person_ids: Listed[UUID] = Field(
+        None, min_length=1, max_length=10_000, description="offer only these persons"
+    )
     top_k: int = Field(5, ge=1, le=100, description="most persons offered for a face")
     max_faces: int = Field(1, ge=0, le=100, description="the largest so many faces; 0 means all")
     threshold: float | None = Field(None, ge=-1, le=1, description="the least similarity to offer")
@@ -30,6 +42,18 @@ class IdentifyAsk(Ask):
     def _one_aim(self) -> "IdentifyAsk":
         if self.threshold is not None and self.target_fpir is not None:
             raise ValueError("send threshold or target_fpir, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "IdentifyAsk":
+        if self.collections is None:
+            return self
+        if "collection" in self.model_fields_set:
+            raise ValueError("send collection or collections, not both")
+        if len(set(self.collections)) < len(self.collections):
+            raise ValueError("collections: name each of them once")
+        if len(self.collections) > 1 and self.min_revision:
+            raise ValueError("min_revision belongs to the history of one collection")
         return self
 
 
@@ -54,7 +78,8 @@ async def post(
         caller,
         Probe(
             image=ask.image,
-            collection=ask.collection,
+            collections=ask.collections or (ask.collection,),
+            person_ids=ask.person_ids,
             top_k=ask.top_k,
             max_faces=ask.max_faces,
             threshold=ask.threshold,
@@ -71,7 +96,13 @@ def _answer(found: Identified, request_id: str) -> schemas.IdentifyAnswer:
         threshold=found.threshold.value,
         threshold_source=found.threshold.source,
         gallery_size=found.gallery_size,
-        revision=found.revision,
+        revision=found.collections[0].revision if len(found.collections) == 1 else None,
+        collections=[
+            schemas.SearchedCollection(
+                name=each.name, revision=each.revision, gallery_size=each.gallery_size
+            )
+            for each in found.collections
+        ],
         details=found.details,
         model=found.model,
         request_id=request_id,
@@ -98,6 +129,7 @@ def _candidate(rank: int, match: Match) -> schemas.Candidate:
     return schemas.Candidate(
         rank=rank,
         similarity=match.candidate.similarity,
+        collection=match.collection,
         person=person,
         face_id=match.candidate.face_id,
     )

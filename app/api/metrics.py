@@ -37,12 +37,23 @@ class Requests:
             registry=registry,
         )
 
+        # What `labels` finds anew each time, under a lock.
+        self._answers: dict[tuple[str, str, int], Histogram] = {}
+        self._spent: dict[str, Histogram] = {}
+
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        self._seconds.labels(method, route, str(status)).observe(seconds)
+        key = (method, route, status)
+        known = self._answers.get(key)
+        if known is None:
+            known = self._answers[key] = self._seconds.labels(method, route, str(status))
+        known.observe(seconds)
 
     def spent(self, stages: Stages) -> None:
         for stage, seconds in stages.seconds.items():
-            self._stages.labels(stage).observe(seconds)
+            known = self._spent.get(stage)
+            if known is None:
+                known = self._spent[stage] = self._stages.labels(stage)
+            known.observe(seconds)
 
     def departed(self) -> None:
         self._departed.inc()

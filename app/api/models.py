@@ -14,6 +14,7 @@ router = APIRouter(tags=["service"])
 async def get(_: Reader, house: House, request_id: RequestId) -> schemas.ModelsAnswer:
     """Packs with the licences of their weights, their calibration, and the providers in use."""
     return schemas.ModelsAnswer(
+        arrangement=schemas.Arrangement(**house.arranged.facts()),
         models=[_model(vision, vision is house.default) for vision in house.visions.values()],
         request_id=request_id,
     )

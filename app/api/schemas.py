@@ -206,6 +206,7 @@ class CandidatePerson(BaseModel):
 class Candidate(BaseModel):
     rank: int
     similarity: Rounded
+    collection: str
     person: CandidatePerson
     face_id: UUID
 
@@ -215,14 +216,24 @@ class IdentifiedFace(Face):
     candidates: list[Candidate]
 
 
+class SearchedCollection(BaseModel):
+    """`gallery_size` counts the templates that were searched, `revision` says of when."""
+
+    name: str
+    revision: int
+    gallery_size: int
+
+
 class IdentifyAnswer(BaseModel):
-    """`gallery_size` counts templates. `details` is false while names could not be read."""
+    """`gallery_size` counts the templates of all collections that were searched; `revision` is
+    null where they were several. `details` is false while names could not be read."""
 
     faces: list[IdentifiedFace]
     threshold: float
     threshold_source: Source
     gallery_size: int
-    revision: int
+    revision: int | None
+    collections: list[SearchedCollection]
     details: bool
     model: str
     request_id: str
@@ -389,8 +400,20 @@ class Model(BaseModel):
     calibration: CalibrationSummary | None
 
 
+class Arrangement(BaseModel):
+    """How the work is laid on this machine: pictures worked on at a time, threads that search one
+    gallery together, requests that share a run of the recognizer, and the size of a gallery, in
+    numbers, up to which it is searched without a hand-over to another thread."""
+
+    vision_threads: int
+    search_threads: int
+    embed_batch: int
+    search_at_once: int
+
+
 class ModelsAnswer(BaseModel):
     models: list[Model]
+    arrangement: Arrangement
     request_id: str
 
 

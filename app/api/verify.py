@@ -9,11 +9,12 @@ from pydantic import ConfigDict, Field, model_validator
 from app.api import schemas
 from app.api.body import Ask, body_of, documented
 from app.api.deps import House, RequestId
+from app.api.direct import Direct
 from app.api.fields import CollectionName, ImageBytes
 from app.api.guard import Verifier
 from app.usecases.verify import Aim, verify_images, verify_person
 
-router = APIRouter(tags=["faces"])
+router = APIRouter(tags=["faces"], route_class=Direct)
 
 
 class VerifyAsk(Ask):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import uvicorn
+import uvloop
 
 from app import __version__
 from app.api.protocol import Patience, connection_class
@@ -24,7 +25,7 @@ def add(commands: Commands) -> None:
     command = commands.add_parser(
         "serve", help="start the service (with a PostgreSQL of its own if need be)"
     )
-    command.set_defaults(run=lambda _, settings: asyncio.run(serve(settings)))
+    command.set_defaults(run=lambda _, settings: uvloop.run(serve(settings)))
 
 
 class CannotBind(CannotStart):

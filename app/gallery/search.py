@@ -1,13 +1,14 @@
 """Exact search by person: the candidates of float64 brute force, at the speed of float32 kernels.
 
 The kernel gives the best rows of each block, `ranking` makes exact candidates of them. An answer
-depends neither on the kernel nor on what shared its batch.
+depends neither on the kernel nor on what shared its pass over the rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Final, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -16,12 +17,40 @@ from app.batching import MicroBatcher
 from app.gallery.blocks import Index, View, checked
 from app.gallery.index import State
 from app.gallery.kernels import CpuKernel, Kernel
-from app.gallery.ranking import Found, best
+from app.gallery.ranking import Found, Hit, best
+from app.gallery.selection import Few, Selection, everything
 from app.stages import current
 from app.types import Candidate, Floats
 
 SPREAD = 4_000_000
-"""Numbers in a part of a gallery below which another thread costs more than it saves."""
+"""Numbers to read for each thread below which another one costs more than it saves."""
+
+_PIECE: Final = 2048
+"""Rows that are copied out at a time."""
+
+_PATIENCE: Final = 7
+"""Of a view with dead rows a kernel is asked for at most so many times more rows than are needed.
+Where they were not enough, which their scores tell, the view is looked through."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask:
+    """For each of `queries` the `top` most similar persons of at least `floor`, in all
+    `selections` together. Made by `asking`."""
+
+    selections: Sequence[Selection]
+    queries: Floats
+    top: int
+    floor: float
+
+
+def asking(selections: Sequence[Selection], queries: Floats, top: int, floor: float = -1.0) -> Ask:
+    """Raises ValueError for queries of another dimension, not finite, or not of length one."""
+    for dimension in {selection.state.dimension for selection in selections}:
+        queries = checked(queries, dimension)
+    if top < 1:
+        raise ValueError("a search asks for one candidate at least")
+    return Ask(selections, queries, top, floor)
 
 
 def search(
@@ -41,80 +70,200 @@ def search(
     are given. With a `pool`, a large gallery is spread over `threads`, the caller's among them.
     Raises ValueError for queries of another dimension, not finite, or not of length one.
     """
-    queries = checked(queries, state.dimension)
-    if top < 1:
-        raise ValueError("a search asks for one candidate at least")
-    if not len(queries) or not state.size:
-        return [[] for _ in queries]
-    kernel = kernel or CpuKernel()
-    views = [view for view in state.views if view.size]
-    parts = _parts(views, threads if pool else 1)
-    # Some more than asked for, since the best rows are often of one person.
-    count = 2 * top + 8
-    others = [pool.submit(_scan, part, queries, count, kernel) for part in parts[1:] if pool]
-    scans = [_scan(parts[0], queries, count, kernel), *(other.result() for other in others)]
-    found = Found(
-        views=views,
-        scores=np.concatenate([scan.scores for scan in scans], axis=1),
-        rows=np.concatenate([scan.rows for scan in scans], axis=1),
-        hidden=np.concatenate([scan.hidden for scan in scans], axis=1),
-        owner=np.repeat(np.arange(len(views)), [w for scan in scans for w in scan.widths]),
-    )
+    ask = asking([everything(state)], queries, top, floor)
+    return search_all([ask], kernel or CpuKernel(), pool=pool, threads=threads)[0]
+
+
+def search_all(
+    asks: Sequence[Ask], kernel: Kernel, *, pool: Executor | None = None, threads: int = 1
+) -> list[list[list[Candidate]]]:
+    """For every ask the candidates of its queries, as `search` would find them.
+
+    One pass serves all: a block that several need is read once, whatever states they look at and
+    whomever they look for. A person is taken to be in one of the states only.
+    """
+    aims: dict[tuple[int, int], _Aim] = {}
+    seats: list[list[_Seat]] = []
+    for ask in asks:
+        seats.append([])
+        for source, selection in enumerate(ask.selections):
+            if selection.size and len(ask.queries):
+                key = id(selection.views), id(selection.few)
+                aim = aims.setdefault(key, _Aim(selection))
+                seats[-1].append(_Seat(source, aim, aim.take(ask)))
+    _read(_portions(aims.values()), kernel, pool, threads)
+    for aim in aims.values():
+        aim.rank()
     return [
-        [
-            Candidate(UUID(bytes=person), UUID(bytes=face), similarity)
-            for similarity, person, face in hits
-        ]
-        for hits in best(found, queries, top, _least(floor))
+        [_best_of(at, number, ask) for number in range(len(ask.queries))]
+        for ask, at in zip(asks, seats, strict=True)
     ]
+
+
+class _Aim:
+    """One selection, all queries that look at it, and what was found for them."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.views = [view for view in selection.views if view.size]
+        self.few = selection.few
+        self.top = 1
+        self.queries: Floats = np.empty((0, selection.state.dimension), dtype=np.float32)
+        self.hits: list[list[Hit]] = []
+        self._floor = 1.0
+        self._scans: list[_Scan] = []
+
+    def take(self, ask: Ask) -> int:
+        """Look for `ask` too; the number of its first query here.
+
+        The best of a longer list are the list of a shorter one.
+        """
+        begin = len(self.queries)
+        self.queries = np.concatenate((self.queries, ask.queries))
+        self.top = max(self.top, ask.top)
+        self._floor = min(self._floor, ask.floor)
+        return begin
+
+    def width(self, view: View, most: int) -> int:
+        """Rows to ask a kernel for. Some more than persons are wanted, since the best are often
+        of one person."""
+        count = 2 * self.top + 8
+        return min(view.used, count + min(len(view.dead), _PATIENCE * count), most)
+
+    def found(self, scan: "_Scan") -> None:
+        self._scans.append(scan)
+
+    def rank(self) -> None:
+        """Make `hits` of the scans."""
+        scans = self._scans
+        found = Found(
+            views=[scan.view for scan in scans],
+            scores=np.concatenate([scan.scores for scan in scans], axis=1),
+            rows=np.concatenate([scan.rows for scan in scans], axis=1),
+            hidden=np.stack([scan.hidden for scan in scans], axis=1),
+            owner=np.repeat(np.arange(len(scans)), [scan.rows.shape[1] for scan in scans]),
+        )
+        self.hits = best(found, self.queries, self.top, _least(self._floor))
 
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
-    """Of some views: columns of scores float32[Q, W] (-inf if dead) and rows int64[Q, W], how
-    many of them each view has, and float32[Q, V]: what no row that a view kept back exceeds."""
+    """Of one view: scores float32[Q, W] (-inf if dead), rows int64[Q, W], and float32[Q]: what no
+    row that was kept back exceeds."""
 
+    view: View
     scores: Floats
     rows: Index
-    widths: list[int]
     hidden: Floats
 
 
-def _parts(views: list[View], threads: int) -> list[list[View]]:
-    """Cut `views` into at most `threads` runs with about as many numbers in each."""
-    dimension = views[0].block.vectors.shape[1]
-    total = sum(view.used for view in views)
-    wanted = max(1, min(threads, total * dimension // SPREAD, len(views)))
-    parts: list[list[View]] = [[] for _ in range(wanted)]
-    before = 0
-    for view in views:
-        parts[min(wanted - 1, (before + view.used // 2) * wanted // total)].append(view)
-        before += view.used
-    return [part for part in parts if part]
+class _Portion(Protocol):
+    """What one thread reads at a time; `numbers` tells how much that is."""
+
+    numbers: int
+
+    def read(self, kernel: Kernel) -> None: ...
 
 
-def _scan(views: list[View], queries: Floats, count: int, kernel: Kernel) -> _Scan:
-    scores, rows, widths = [], [], []
-    hidden = np.full((len(queries), len(views)), -np.inf, dtype=np.float32)
-    for number, view in enumerate(views):
-        width = min(view.used, count + len(view.dead), kernel.most)
-        highest, where = kernel.best(view.block, view.used, queries, width)
-        if width < view.used:
-            hidden[:, number] = highest[:, -1]
-        if len(view.dead):
-            highest[np.isin(where, view.dead)] = -np.inf
-        scores.append(highest)
-        rows.append(where)
-        widths.append(width)
-    return _Scan(np.concatenate(scores, axis=1), np.concatenate(rows, axis=1), widths, hidden)
+class _Whole:
+    """A block, or its first rows, for all who need just that."""
+
+    def __init__(self, view: View) -> None:
+        self.numbers = view.used * view.block.vectors.shape[1]
+        self._takers: list[tuple[_Aim, View]] = []
+
+    def serve(self, aim: _Aim, view: View) -> None:
+        self._takers.append((aim, view))
+
+    def read(self, kernel: Kernel) -> None:
+        aims, views = zip(*self._takers, strict=True)
+        queries = [aim.queries for aim in aims]
+        scores, rows = kernel.best(
+            views[0].block,
+            views[0].used,
+            queries[0] if len(queries) == 1 else np.concatenate(queries),
+            max(aim.width(view, kernel.most) for aim, view in self._takers),
+        )
+        begin = 0
+        for aim, view in self._takers:
+            end = begin + len(aim.queries)
+            width = aim.width(view, kernel.most)
+            aim.found(_scan(view, scores[begin:end, :width], rows[begin:end, :width]))
+            begin = end
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ask:
-    state: State
-    queries: Floats
-    top: int
-    floor: float
+def _scan(view: View, scores: Floats, rows: Index) -> _Scan:
+    """What a kernel gave of a view; `scores` are changed."""
+    hidden = np.full(len(scores), -np.inf, dtype=np.float32)
+    if scores.shape[1] < view.used:
+        hidden[:] = scores[:, -1]
+    if len(view.dead):
+        scores[np.isin(rows, view.dead)] = -np.inf
+    return _Scan(view, scores, rows, hidden)
+
+
+class _Part:
+    """A few rows of a block for one aim: copied out, and scored all."""
+
+    def __init__(self, aim: _Aim, few: Few) -> None:
+        self.numbers = len(few.rows) * few.view.block.vectors.shape[1]
+        self._aim = aim
+        self._few = few
+
+    def read(self, kernel: Kernel) -> None:
+        view, rows, queries = self._few.view, self._few.rows, self._aim.queries
+        nothing = np.full(len(queries), -np.inf, dtype=np.float32)
+        for begin in range(0, len(rows), min(_PIECE, kernel.most)):
+            piece = rows[begin : begin + min(_PIECE, kernel.most)]
+            scores, where = kernel.best(view.block.copy(piece), len(piece), queries, len(piece))
+            self._aim.found(_Scan(view, scores, piece[where], nothing))
+
+
+def _portions(aims: Collection[_Aim]) -> list[_Portion]:
+    wholes: dict[tuple[int, int], _Whole] = {}
+    for aim in aims:
+        for view in aim.views:
+            wholes.setdefault((id(view.block), view.used), _Whole(view)).serve(aim, view)
+    return [*wholes.values(), *(_Part(aim, few) for aim in aims for few in aim.few)]
+
+
+def _read(
+    portions: Sequence[_Portion], kernel: Kernel, pool: Executor | None, threads: int
+) -> None:
+    """Read all, by as many threads as are worth it; each takes the next when it is ready."""
+    left = iter(portions)
+
+    def work() -> None:
+        for portion in left:
+            portion.read(kernel)
+
+    worth = sum(portion.numbers for portion in portions) // SPREAD
+    more = min(threads, worth, len(portions)) - 1 if pool else 0
+    others = [pool.submit(work) for _ in range(more) if pool]
+    work()
+    for other in others:
+        other.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """Where an ask sits: its selection of this number, among the queries from `begin` on."""
+
+    source: int
+    aim: _Aim
+    begin: int
+
+
+def _best_of(seats: Sequence[_Seat], number: int, ask: Ask) -> list[Candidate]:
+    """The candidates of an ask's query of this number, from all of its selections."""
+    hits = [(hit, seat.source) for seat in seats for hit in seat.aim.hits[seat.begin + number]]
+    if len(seats) > 1:
+        hits.sort(key=lambda each: (-each[0][0], each[0][1:]))
+    least = _least(ask.floor)
+    return [
+        Candidate(UUID(bytes=person), UUID(bytes=face), similarity, source)
+        for (similarity, person, face), source in hits[: ask.top]
+        if similarity >= least
+    ]
 
 
 _Answer = tuple[list[list[Candidate]], float]
@@ -122,9 +271,10 @@ _Answer = tuple[list[list[Candidate]], float]
 
 
 class Searcher:
-    """Searches for many callers: those that wait for the same state share one pass over its rows.
+    """Searches for many callers: those that wait share one pass over the rows.
 
-    threads: how many search one gallery together. The others: as in MicroBatcher.
+    threads: how many search one gallery together. at_once: numbers in a gallery up to which it is
+    searched without a hand-over to them. The others: as in MicroBatcher.
     """
 
     def __init__(
@@ -132,6 +282,7 @@ class Searcher:
         kernel: Kernel | None = None,
         *,
         threads: int = 1,
+        at_once: int = 0,
         limit: int = 64,
         depth: int = 1024,
         patience: float = 1.5,
@@ -139,10 +290,11 @@ class Searcher:
     ) -> None:
         self._kernel = kernel or CpuKernel()
         self._threads = threads
+        self._at_once = at_once
         # Two pools: a search waits for its parts, and must not take the place they need.
         self._first = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._others = ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="search-part")
-        self.batcher: MicroBatcher[_Ask, _Answer] = MicroBatcher(
+        self.batcher: MicroBatcher[Ask, _Answer] = MicroBatcher(
             "search",
             self._run,
             executor=self._first,
@@ -158,13 +310,17 @@ class Searcher:
         return self.batcher.waiting
 
     async def search(
-        self, state: State, queries: Floats, top: int, floor: float = -1.0
+        self, selections: Sequence[Selection], queries: Floats, top: int, floor: float = -1.0
     ) -> list[list[Candidate]]:
-        """As `search`; raises what it raises, and Overloaded like MicroBatcher.submit."""
-        ask = _Ask(state, checked(queries, state.dimension), top, floor)
-        if top < 1:
-            raise ValueError("a search asks for one candidate at least")
-        answer, seconds = await self.batcher.submit(ask)
+        """As `search`, in all `selections` together; raises what it raises, and Overloaded like
+        MicroBatcher.submit. `source` of a candidate is the number of its selection.
+        """
+        ask = asking(selections, queries, top, floor)
+        templates = sum(selection.size for selection in selections)
+        if templates * queries.size <= self._at_once:
+            [(answer, seconds)] = self._run([ask])
+        else:
+            answer, seconds = await self.batcher.submit(ask)
         current().add("search", seconds)
         return answer
 
@@ -174,44 +330,11 @@ class Searcher:
         self._first.shutdown()
         self._others.shutdown()
 
-    def _run(self, asks: Sequence[_Ask]) -> list[_Answer | Exception]:
-        groups: dict[int, list[int]] = {}
-        for number, ask in enumerate(asks):
-            groups.setdefault(id(ask.state), []).append(number)
-        answers: dict[int, _Answer | Exception] = {}
-        for numbers in groups.values():
-            try:
-                answers.update(
-                    zip(numbers, self._together([asks[n] for n in numbers]), strict=True)
-                )
-            except Exception as error:  # of this state; the other groups have their own
-                answers.update(dict.fromkeys(numbers, error))
-        return [answers[number] for number in range(len(asks))]
-
-    def _together(self, asks: Sequence[_Ask]) -> list[_Answer]:
-        """One pass for all; the best of a longer list are the list of a shorter one."""
+    def _run(self, asks: Sequence[Ask]) -> list[_Answer]:
         begin = perf_counter()
-        found = iter(
-            search(
-                asks[0].state,
-                np.concatenate([ask.queries for ask in asks]),
-                max(ask.top for ask in asks),
-                min(ask.floor for ask in asks),
-                kernel=self._kernel,
-                pool=self._others,
-                threads=self._threads,
-            )
-        )
-        lists = [
-            [_cut(next(found), ask.top, ask.floor) for _ in range(len(ask.queries))] for ask in asks
-        ]
+        answers = search_all(asks, self._kernel, pool=self._others, threads=self._threads)
         seconds = perf_counter() - begin
-        return [(answer, seconds) for answer in lists]
-
-
-def _cut(candidates: list[Candidate], top: int, floor: float) -> list[Candidate]:
-    least = _least(floor)
-    return [candidate for candidate in candidates[:top] if candidate.similarity >= least]
+        return [(answer, seconds) for answer in answers]
 
 
 def _least(floor: float) -> float:

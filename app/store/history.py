@@ -1,7 +1,7 @@
 """What a follower reads: where histories end, what came since, and whole collections."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 from uuid import UUID
@@ -118,29 +118,29 @@ async def dimension_of(connection: AsyncConnection, collection: Collection) -> i
 
 async def load(
     connection: AsyncConnection, collection: Collection, dimension: int
-) -> AsyncIterator[Rows]:
+) -> AsyncGenerator[Rows]:
     """All templates of a collection by its model, in chunks, through the driver's own cursor.
 
-    Must run in one REPEATABLE READ transaction. Raises TemplateUnreadable.
+    Must run in one REPEATABLE READ transaction, and be closed before anything else is asked there
+    (contextlib.aclosing). Raises TemplateUnreadable.
     """
     seals = await _seals(connection, collection)
     raw = await connection.get_raw_connection()
     driver = cast("asyncpg.Connection[asyncpg.Record]", raw.driver_connection)
-    cursor = driver.cursor(
+    cursor = await driver.cursor(
         "SELECT uuid_send(face_id), uuid_send(person_id), vector, key_version FROM templates "
         "WHERE collection_id = $1 AND model = $2",
         collection.id,
         collection.model,
-        prefetch=CHUNK,
     )
-    chunk: list[Any] = []
-    async for row in cursor:
-        chunk.append(row)
-        if len(chunk) == CHUNK:
-            yield await asyncio.to_thread(seals.rows, chunk, dimension)
-            chunk = []
-    if chunk:
-        yield await asyncio.to_thread(seals.rows, chunk, dimension)
+    upcoming = asyncio.create_task(cursor.fetch(CHUNK))
+    try:
+        while stored := await upcoming:
+            upcoming = asyncio.create_task(cursor.fetch(CHUNK))  # while these are opened
+            yield await asyncio.to_thread(seals.rows, stored, dimension)
+    finally:
+        upcoming.cancel()
+        await asyncio.wait([upcoming])
 
 
 async def trim(connection: AsyncConnection, kept: int) -> int:

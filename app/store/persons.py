@@ -1,9 +1,10 @@
 """Persons and their faces as rows, read and edited inside a transaction of the caller."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -12,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store import tables, vaultkeys
+from app.store.database import Database
 from app.store.errors import EnrolledFaceNotFound, ExternalIdTaken, PersonNotFound
 from app.store.sealing import TemplateSeals
 from app.types import Box, Detection, Face, Floats, Person, Quality
@@ -19,6 +21,13 @@ from app.types import Box, Detection, Face, Floats, Person, Quality
 _p = tables.persons.c
 _f = tables.faces.c
 _t = tables.templates.c
+
+_MANY: Final = """
+SELECT p.id, c.name AS collection, p.name, p.external_id, p.metadata, p.consent, p.expires_at,
+    (SELECT count(*) FROM faces f WHERE f.person_id = p.id) AS face_count
+FROM persons p JOIN collections c ON c.id = p.collection_id
+WHERE p.id = ANY($1) AND (p.expires_at IS NULL OR p.expires_at > now())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +66,13 @@ async def get(connection: AsyncConnection, person_id: UUID) -> Person:
     return _read(row)
 
 
-async def many(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Person]:
-    """Those of `ids` that are enrolled still, and not past their time."""
-    kept = _p.expires_at.is_(None) | (_p.expires_at > func.now())
-    rows = await connection.execute(_whole().where(_p.id.in_(ids), kept))
-    return {row.id: _read(row) for row in rows}
+async def many(database: Database, ids: Collection[UUID], patience: float) -> dict[UUID, Person]:
+    """Those of `ids` that are enrolled still, and not past their time, read in one roundtrip.
+
+    Raises DatabaseUnavailable after `patience` seconds.
+    """
+    rows = await database.fetch(_MANY, list(ids), patience=patience)
+    return {row["id"]: Person(**{**row, "metadata": json.loads(row["metadata"])}) for row in rows}
 
 
 async def expired(connection: AsyncConnection, limit: int) -> Sequence[UUID]:

@@ -44,7 +44,7 @@ class TemplateSeals:
         self._open_into(version, face, stored, memoryview(into))
         return bytes(into)
 
-    def rows(self, stored: Sequence[Sequence[Any]], dimension: int) -> Rows:
+    def rows(self, stored: Sequence[Any], dimension: int) -> Rows:
         """Rows of (face id, person id, vector, key version) as arrays, also where there are none.
 
         Raises TemplateUnreadable. Takes 4 µs a template; call it off the event loop for many.

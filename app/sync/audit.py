@@ -1,6 +1,7 @@
 """Is an index what PostgreSQL holds? Compared template by template, at one revision."""
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -39,13 +40,15 @@ async def compare(
         return Audit(collection, Checksum(), Checksum(), Differences())
     dimension = await history.dimension_of(connection, collection)
     database = Checksum()
-    async for rows in history.load(connection, collection, dimension):
-        database += await asyncio.to_thread(checksum_of, rows)
+    async with aclosing(history.load(connection, collection, dimension)) as chunks:
+        async for rows in chunks:
+            database += await asyncio.to_thread(checksum_of, rows)
     index = await asyncio.to_thread(state.checksum)
     differences = Differences()
     if index != database:
         comparison = await asyncio.to_thread(Comparison, state)
-        async for rows in history.load(connection, collection, dimension):
-            await asyncio.to_thread(comparison.show, rows)
+        async with aclosing(history.load(connection, collection, dimension)) as chunks:
+            async for rows in chunks:
+                await asyncio.to_thread(comparison.show, rows)
         differences = await asyncio.to_thread(comparison.differences)
     return Audit(collection, index, database, differences)

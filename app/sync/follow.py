@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -14,8 +14,8 @@ import asyncpg
 import structlog
 
 from app.errors import NotFound, Overloaded
-from app.gallery.index import State
 from app.gallery.search import Searcher
+from app.gallery.selection import Selection, everything, only
 from app.gallery.snapshot import remove_old_formats, remove_snapshot
 from app.store import collections, history, idempotency
 from app.store.collections import Collection
@@ -38,17 +38,18 @@ _HEARTBEAT_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A collection at one revision, as a search sees it from first row to last."""
+    """A collection at one revision, as a search sees it from first row to last; no `selection`
+    where no model is bound yet."""
 
     name: str
     model: str | None
     revision: int
-    state: State | None
+    selection: Selection | None
 
     @property
     def size(self) -> int:
-        """Templates in the gallery."""
-        return 0 if self.state is None else self.state.size
+        """Templates that are looked at."""
+        return 0 if self.selection is None else self.selection.size
 
 
 def snapshot_path(folder: Path, collection: Collection) -> Path:
@@ -150,15 +151,26 @@ class Sync:
             await self._reach(index, min_revision, deadline)
         state = index.state
         revision = index.revision if state is None else state.position.revision
-        return View(index.name, index.model, revision, state)
+        return View(index.name, index.model, revision, None if state is None else everything(state))
+
+    async def among(self, view: View, persons: Sequence[UUID]) -> View:
+        """A view of the templates of these persons alone."""
+        if view.selection is None:
+            return view
+        selection = await asyncio.to_thread(only, view.selection.state, persons)
+        return replace(view, selection=selection)
 
     async def search(
-        self, view: View, queries: Floats, top: int, floor: float = -1.0
+        self, views: Sequence[View], queries: Floats, top: int, floor: float = -1.0
     ) -> list[list[Candidate]]:
-        """Candidates for each of `queries` (float32[Q, D]) at or above `floor`, best first."""
-        if view.state is None or view.state.size == 0:
+        """Candidates for each of `queries` (float32[Q, D]) at or above `floor`, best first, from
+        all `views` together, whose models are one; `source` is the number of a view."""
+        there = [(number, view.selection) for number, view in enumerate(views) if view.selection]
+        if not there:
             return [[] for _ in range(len(queries))]
-        return await self.searcher.search(view.state, queries, top, floor)
+        numbers, selections = zip(*there, strict=True)
+        found = await self.searcher.search(selections, queries, top, floor)
+        return [[replace(each, source=numbers[each.source]) for each in one] for one in found]
 
     async def applied(self, collection: Collection, revision: int) -> None:
         """Wait until this process has a committed revision: you find what you enrolled, at once.

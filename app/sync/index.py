@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import queue
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -274,7 +274,7 @@ class CollectionIndex:
         )
 
 
-async def _build(dimension: int, position: Position, chunks: AsyncIterator[Rows]) -> Gallery:
+async def _build(dimension: int, position: Position, chunks: AsyncGenerator[Rows]) -> Gallery:
     """A gallery of rows that arrive here and are laid out by a thread, a few chunks in between."""
     pipe: queue.Queue[Rows | None] = queue.Queue(maxsize=4)
 
@@ -288,8 +288,9 @@ async def _build(dimension: int, position: Position, chunks: AsyncIterator[Rows]
 
     building = asyncio.create_task(asyncio.to_thread(build))
     try:
-        async for rows in chunks:
-            await asyncio.to_thread(pipe.put, rows)
+        async with contextlib.aclosing(chunks):
+            async for rows in chunks:
+                await asyncio.to_thread(pipe.put, rows)
     finally:
         await asyncio.to_thread(pipe.put, None)
         await asyncio.wait([building])

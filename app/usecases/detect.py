@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from app.store.audit import record_of
 from app.types import Caller, Face, Floats
-from app.usecases.looking import by_size, naming
+from app.usecases.looking import naming
 from app.usecases.rooms import Rooms
 
 
@@ -25,7 +25,8 @@ class Embedded:
 
 async def detect(rooms: Rooms, caller: Caller, image: bytes) -> Detected:
     """All faces, largest first; none is an answer. Raises ImageRefused."""
-    faces = await _faces(rooms, image)
+    with naming("image"):
+        faces = await rooms.default.faces(image)
     model = rooms.default.model
     await rooms.journal.write(record_of(caller, "detect", model=model, faces=len(faces)))
     return Detected(faces, model)
@@ -33,13 +34,8 @@ async def detect(rooms: Rooms, caller: Caller, image: bytes) -> Detected:
 
 async def embed(rooms: Rooms, caller: Caller, image: bytes) -> Embedded:
     """All faces, largest first, with their embeddings. Raises ImageRefused."""
-    faces = await _faces(rooms, image)
-    embeddings = await rooms.default.embed([face.crop for face in faces])
+    with naming("image"):
+        faces, embeddings = await rooms.default.recognise(image)
     model = rooms.default.model
     await rooms.journal.write(record_of(caller, "embed", model=model, faces=len(faces)))
     return Embedded(faces, embeddings, model)
-
-
-async def _faces(rooms: Rooms, image: bytes) -> list[Face]:
-    with naming("image"):
-        return by_size(await rooms.default.faces(image))

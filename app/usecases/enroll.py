@@ -18,7 +18,7 @@ from app.store.errors import CollectionNotFound
 from app.store.idempotency import Reservation
 from app.store.persons import NewPerson
 from app.types import Caller, Face, Floats, Person
-from app.usecases.looking import by_size, known_to
+from app.usecases.looking import known_to
 from app.usecases.once import Answer
 from app.usecases.rooms import Rooms
 from app.usecases.thresholds import for_identify
@@ -199,7 +199,7 @@ async def _look(
     rooms: Rooms, vision: Vision, index: int, image: bytes, ask: Enrolment
 ) -> Accepted | Rejected:
     try:
-        faces = by_size(await vision.faces(image, most=1 if ask.face == "largest" else 0))
+        faces = await vision.faces(image, most=1 if ask.face == "largest" else 0)
         if not faces:
             raise FaceNotFound
         if len(faces) > 1 and ask.face == "only":
@@ -234,7 +234,7 @@ async def _duplicates(
     floor = for_identify(
         vision.pack.calibration, rooms.settings, view.size, threshold=None, target_fpir=None
     )
-    found = await rooms.sync.search(view, embeddings, _DUPLICATES_SHOWN + 1, floor.value)
+    found = await rooms.sync.search([view], embeddings, _DUPLICATES_SHOWN + 1, floor.value)
     best: dict[UUID, float] = {}
     for candidate in (one for each in found for one in each):
         if candidate.person_id != ask.person_id:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from app.errors import ImageRefused
 from app.store import collections
-from app.types import Caller, Face
+from app.types import Caller, Face, Floats
 from app.vision.errors import FaceNotFound
 from app.vision.faces import Vision
 
@@ -20,18 +20,16 @@ def naming(image: str) -> Iterator[None]:
         raise
 
 
-def by_size(faces: list[Face]) -> list[Face]:
-    """Largest first; the detector's order decides between equals."""
-    return sorted(faces, key=lambda face: -face.box.area)
+async def recognised(vision: Vision, image: bytes, name: str) -> tuple[Face, Floats]:
+    """The largest face of an image and its embedding float32[D].
 
-
-async def largest_face(vision: Vision, image: bytes, name: str) -> Face:
-    """The largest face of an image. Raises FaceNotFound and what decoding refuses."""
+    Raises FaceNotFound and what decoding refuses.
+    """
     with naming(name):
-        faces = by_size(await vision.faces(image, most=1))
-        if not faces:
+        seen = await vision.recognise(image, most=1)
+        if not seen.faces:
             raise FaceNotFound
-        return faces[0]
+        return seen.faces[0], seen.embeddings[0]
 
 
 def known_to(caller: Caller, collection: str) -> None:

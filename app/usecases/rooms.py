@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.arrangement import Plan
 from app.batching import MicroBatcher
 from app.errors import Conflict
 from app.settings import Settings
@@ -25,6 +26,7 @@ class Rooms:
     """The parts of the service. `visions` is by model; `default` is the one of ROLLCALL_PACK."""
 
     settings: Settings
+    arranged: Plan
     database: Database
     sync: Sync
     access: Access

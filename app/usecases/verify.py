@@ -9,7 +9,7 @@ from app.errors import Conflict
 from app.store import collections, persons
 from app.store.audit import record_of
 from app.types import Caller, Face
-from app.usecases.looking import known_to, largest_face
+from app.usecases.looking import known_to, recognised
 from app.usecases.rooms import Rooms
 from app.usecases.thresholds import Threshold, for_verify
 from app.vision.faces import Vision
@@ -52,14 +52,11 @@ async def verify_images(
     """Compare the largest faces of two images. Raises ImageRefused, TargetUnsupported."""
     vision = rooms.default
     threshold = _threshold(rooms, vision, aim)
-    faces = [
-        await largest_face(vision, source, "source"),
-        await largest_face(vision, target, "target"),
-    ]
-    one, other = await vision.embed([face.crop for face in faces])
+    source_face, one = await recognised(vision, source, "source")
+    target_face, other = await recognised(vision, target, "target")
     similarity = float(np.dot(one.astype(np.float64), other.astype(np.float64)))
     verified = Verified(
-        similarity, threshold, _fmr(vision, threshold), faces[0], faces[1], None, vision.model
+        similarity, threshold, _fmr(vision, threshold), source_face, target_face, None, vision.model
     )
     await rooms.journal.write(
         record_of(
@@ -92,8 +89,7 @@ async def verify_person(
         raise NothingToCompare("This person has no enrolled face. Enrol one first.")
     rooms.access.allow_verify(caller.key_id, str(person_id))
     threshold = _threshold(rooms, vision, aim)
-    face = await largest_face(vision, image, "image")
-    [probe] = await vision.embed([face.crop])
+    face, probe = await recognised(vision, image, "image")
     similarities = templates.astype(np.float64) @ probe.astype(np.float64)
     best = int(similarities.argmax())
     verified = Verified(

@@ -1,7 +1,6 @@
 """One pack at work: bytes to faces, crops to embeddings. What the use cases see of vision."""
 
 import contextlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,10 +26,6 @@ from app.vision.quality import measure
 # A picture is one thread's work; OpenCV's own threads would only take the cores from each other.
 cv2.setNumThreads(1)
 
-EMBED_BATCH: Final[dict[Device, int]] = {"cpu": 1, "cuda": 64}
-"""Requests whose crops share a run. On CPU a batch gains nothing, and the crops of one request
-would wait on one core while another is idle."""
-
 
 HALVED: Final = 640
 """A JPEG whose sides are twice as long is decoded at half the size for who wants the largest face:
@@ -38,9 +33,19 @@ no detector looks at more pixels."""
 
 
 class _Look(NamedTuple):
+    """An image, how many of its largest faces are wanted (0: all), and whether embedded too."""
+
     image: bytes
     most: int
+    embed: bool
     stages: Stages
+
+
+class Seen(NamedTuple):
+    """Faces and their embeddings float32[N, D] of length one; [0, D] where none were wanted."""
+
+    faces: list[Face]
+    embeddings: Floats
 
 
 class _Crops(NamedTuple):
@@ -53,8 +58,9 @@ class _Crops(NamedTuple):
 class Vision:
     """A pack at work: `look` takes images through decode, detect and align, `embed` takes crops.
 
-    On CPU both share one pool of `workers` threads, each image on one thread. On CUDA one thread
-    owns the recognizer's batches while the others decode, detect and align.
+    On CPU both share one pool of `workers` threads, and each image has one of them from its bytes
+    to its embeddings. On CUDA one thread owns the recognizer's batches while the others decode,
+    detect and align.
     """
 
     def __init__(
@@ -76,13 +82,15 @@ class Vision:
         self.dimension = recognizer.dimension
         self.providers: tuple[str, ...] = recognizer.providers
         self.decoder = decoder
+        self._nobody = np.empty((0, recognizer.dimension), dtype=np.float32)
         self._detector = detector
         self._recognizer = recognizer
+        self._device = device
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="vision")
         self._owner = (
             ThreadPoolExecutor(1, thread_name_prefix="device") if device == "cuda" else self._pool
         )
-        self.look: MicroBatcher[_Look, list[Face]] = MicroBatcher(
+        self.look: MicroBatcher[_Look, Seen] = MicroBatcher(
             "look",
             self._look,
             executor=self._pool,
@@ -104,12 +112,19 @@ class Vision:
         )
 
     async def faces(self, image: bytes, most: int = 0) -> list[Face]:
-        """The faces in an image, best first; an empty list where there is none.
+        """The `most` largest faces in an image, 0 for all, largest first; empty if there are none.
 
-        `most`: how many of the largest are wanted, 0 for every face; others may be left out.
+        Where fewer than all are wanted a large image is looked at only as closely as they need.
         Raises ImageRefused where it cannot be decoded, Overloaded where too many wait.
         """
-        return await self.look.submit(_Look(image, most, current()))
+        return (await self.look.submit(_Look(image, most, False, current()))).faces
+
+    async def recognise(self, image: bytes, most: int = 0) -> Seen:
+        """What `faces` gives, with the embeddings. Raises what `faces` and `embed` raise."""
+        if self._device == "cpu":  # a batch gains nothing, and a hand-over between threads costs
+            return await self.look.submit(_Look(image, most, True, current()))
+        faces = await self.faces(image, most)
+        return Seen(faces, await self.embed([face.crop for face in faces]))
 
     async def embed(self, crops: Sequence[Pixels]) -> Floats:
         """Embeddings float32[N, D] of length one, in the order of `crops`, uint8[112, 112, 3] each.
@@ -117,7 +132,7 @@ class Vision:
         Raises Overloaded where too many wait, EmbeddingFailed and DeviceFailed as the recognizer.
         """
         if not crops:
-            return np.empty((0, self.dimension), dtype=np.float32)
+            return self._nobody
         return await self.embedding.submit(_Crops(np.stack(crops), current()))
 
     def warm_up(self) -> None:
@@ -138,13 +153,18 @@ class Vision:
         self._pool.shutdown()
         self._owner.shutdown()
 
-    def _look(self, items: Sequence[_Look]) -> list[list[Face] | Exception]:
+    def _look(self, items: Sequence[_Look]) -> list[Seen | Exception]:
         return [self._try(item) for item in items]
 
-    def _try(self, item: _Look) -> list[Face] | Exception:
+    def _try(self, item: _Look) -> Seen | Exception:
         try:
-            return look(item.image, self.decoder, self._detector, item.stages, item.most)
-        except ImageRefused as error:
+            faces = look(item.image, self.decoder, self._detector, item.stages, item.most)
+            if not item.embed:
+                return Seen(faces, self._nobody)
+            with item.stages("embed"):
+                crops = np.array([face.crop for face in faces], dtype=np.uint8)
+                return Seen(faces, self._recognizer.embed(crops))
+        except (ImageRefused, EmbeddingFailed) as error:
             return error
 
     def _embed(self, items: Sequence[_Crops]) -> list[Floats | Exception]:
@@ -167,15 +187,17 @@ def _direction(raw: Floats) -> Floats | Exception:
 def look(
     image: bytes, decoder: Decoder, detector: Detector, stages: Stages, most: int = 0
 ) -> list[Face]:
-    """Decode, detect, align and measure one image in the calling thread; faces best first.
+    """Decode, detect, align and measure one image in the calling thread; faces largest first.
 
-    `most` is as in `Detector.detect`. Raises ImageRefused and DecoderUnavailable. Seconds of the
-    stages decode, detect and align go to `stages`.
+    `most` is as in `Vision.faces`; the detector's order decides between faces of one size. Raises
+    ImageRefused and DecoderUnavailable. Seconds of the stages decode, detect and align go to
+    `stages`.
     """
     with stages("decode"):
         decoded = decoder.decode_at_least(image, HALVED if most == 1 else 0)
     with stages("detect"):
-        detections = detector.detect(decoded.pixels, most)
+        found = detector.detect(decoded.pixels, most)
+        detections = sorted(found, key=lambda each: -each.box.area)[: most or None]
     across = decoded.width / decoded.pixels.shape[1]
     down = decoded.height / decoded.pixels.shape[0]
     enlarged = [scaled(each, across, down) for each in detections]
@@ -210,8 +232,8 @@ def open_vision(
 ) -> Vision:
     """The pack of that name or path, at work on `device`, not yet warm.
 
-    `workers` and `embed_batch` may be 0: one thread a core, and what suits the device. `decoder`
-    may serve several packs; who made it closes it, after them. Raises PackInvalid and
+    `workers` threads look at images, `embed_batch` requests share a run of the recognizer.
+    `decoder` may serve several packs; who made it closes it, after them. Raises PackInvalid and
     ProviderUnavailable. Blocks while files are read and hashed.
     """
     pack = read_pack(find_pack(pack_name, packs_dir))
@@ -220,8 +242,8 @@ def open_vision(
         open_detector(pack.detector, device),
         Recognizer(pack.recognizer, device),
         device=device,
-        workers=workers or len(os.sched_getaffinity(0)),
-        embed_batch=embed_batch or EMBED_BATCH[device],
+        workers=workers,
+        embed_batch=embed_batch,
         decoder=decoder,
         queue_depth=queue_depth,
         queue_seconds=queue_seconds,

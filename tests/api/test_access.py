@@ -203,6 +203,36 @@ def test_a_foreign_collection_looks_like_one_that_does_not_exist(
     assert (kept["face_count"], kept["name"]) == (1, None)
 
 
+def test_a_foreign_collection_among_several_looks_like_one_that_does_not_exist(
+    caller: Callable[..., httpx.Client], hanks: bytes
+) -> None:
+    owner = caller("enroll")
+    own, foreign = populate(owner, hanks), populate(owner, hanks)
+    stranger = caller("identify", collections=[own.collection])
+
+    def ask(place: Place) -> Any:
+        data = {"collections": [own.collection, place.collection]}
+        return told(stranger.post("/identify", files={"image": hanks}, data=data), place)
+
+    assert ask(foreign) == ask(nowhere())
+    assert ask(foreign)[0] == 404
+
+
+def test_a_foreign_person_is_not_found_by_id(
+    caller: Callable[..., httpx.Client], hanks: bytes
+) -> None:
+    owner = caller("enroll")
+    own, foreign = populate(owner, hanks), populate(owner, hanks)
+    stranger = caller("identify", collections=[own.collection])
+
+    def ask(place: Place) -> Any:
+        data = {"collection": own.collection, "threshold": "-1", "person_ids": place.person_id}
+        return told(stranger.post("/identify", files={"image": hanks}, data=data), place)
+
+    assert ask(foreign) == ask(nowhere())
+    assert ask(foreign)[0] == 200
+
+
 def test_a_person_of_one_collection_is_not_found_through_another(
     caller: Callable[..., httpx.Client], hanks: bytes
 ) -> None:

@@ -65,6 +65,12 @@ def test_every_kind_of_request_is_recorded_with_who_what_and_how_it_ended(
         "POST", "/identify", files={"image": astronaut}, data={**here, "threshold": "0.99"}
     )
     assert record["faces"] == [[]]
+    other = f"{collection}-b"
+    client.post("/enroll", files={"images": astronaut}, data={"collection": other})
+    data = {"collections": [collection, other], "person_ids": [person]}
+    _, record = asked("POST", "/identify", files={"image": hanks}, data=data)
+    assert (record["collections"], record["revisions"]) == ([collection, other], [1, 1])
+    assert (record["faces"], record["among"]) == ([[person]], 1)
 
     data = {**here, "person_id": person, "threshold": "0.99"}
     _, record = asked("POST", "/verify", files={"image": astronaut}, data=data)

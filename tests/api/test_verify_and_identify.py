@@ -1,6 +1,8 @@
 """POST /verify, /identify and /detect."""
 
+import base64
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -115,9 +117,13 @@ def test_every_face_of_a_group_is_searched_when_asked(
     assert len(all_faces) == 6
     areas = [face["bounding_box"]["width"] * face["bounding_box"]["height"] for face in all_faces]
     assert areas == sorted(areas, reverse=True)
-    assert all_faces[0]["candidates"][0]["similarity"] == pytest.approx(1, abs=1e-3)
-    one = client.post("/identify", files={"image": group}, data=fields).json()["faces"]
-    assert one == all_faces[:1]
+    [found] = all_faces[0]["candidates"]
+    [one] = client.post("/identify", files={"image": group}, data=fields).json()["faces"]
+    # Enrolled by the same look, so it is the same crop; for every face a closer look was taken.
+    assert one["candidates"][0]["similarity"] == pytest.approx(1, abs=1e-3)
+    assert one["candidates"][0]["person"] == found["person"]
+    for side, length in one["bounding_box"].items():
+        assert length == pytest.approx(all_faces[0]["bounding_box"][side], abs=10)
 
 
 def test_candidates_are_persons_best_first(
@@ -162,6 +168,107 @@ def test_a_target_needs_a_calibration(client: httpx.Client, collection: str, han
 
 def test_an_unknown_collection_is_not_found(client: httpx.Client, hanks: bytes) -> None:
     answer = client.post("/identify", files={"image": hanks}, data={"collection": "nobody-made-it"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "collection_not_found")
+
+
+# -- among some persons, in several collections -------------------------------------------------
+
+
+def test_nobody_but_the_persons_named_is_offered(
+    client: httpx.Client, collection: str, hanks: bytes, astronaut: bytes, group: bytes
+) -> None:
+    persons = [
+        enroll(client, collection, image, face="largest")["person"]["id"]
+        for image in (hanks, astronaut, group)
+    ]
+    asked = {"collection": collection, "threshold": "-1"}
+    for named, sent in (
+        (persons[1:], persons[1:]),  # a field for each
+        (persons[1:], ", ".join(persons[1:])),  # one field with commas
+        (persons[:1], [persons[0], str(uuid4())]),  # one who is not there
+        ([], str(uuid4())),
+    ):
+        answer = client.post(
+            "/identify", files={"image": hanks}, data={**asked, "person_ids": sent}
+        ).json()
+        found = [one["person"]["id"] for one in answer["faces"][0]["candidates"]]
+        assert sorted(found) == sorted(named)
+        assert answer["gallery_size"] == len(named)
+    as_json = {"image": base64.b64encode(hanks).decode(), "collection": collection}
+    answer = client.post("/identify", json={**as_json, "threshold": -1, "person_ids": persons[2:]})
+    [one] = answer.json()["faces"][0]["candidates"]
+    assert one["person"]["id"] == persons[2]
+
+
+def test_several_collections_are_searched_as_one(
+    client: httpx.Client, collection: str, hanks: bytes, astronaut: bytes, group: bytes
+) -> None:
+    homes = {collection: hanks, f"{collection}-b": astronaut, f"{collection}-c": group}
+    persons = {
+        name: enroll(client, name, image, face="largest")["person"]["id"]
+        for name, image in homes.items()
+    }
+    enroll(client, f"{collection}-c", group, person_id=persons[f"{collection}-c"], face="largest")
+    client.post("/collections", json={"name": f"{collection}-empty"})
+    asked = {"collections": [*homes, f"{collection}-empty"], "threshold": "-1"}
+    answer = client.post("/identify", files={"image": astronaut}, data=asked).json()
+    found = answer["faces"][0]["candidates"]
+    assert {one["collection"]: one["person"]["id"] for one in found} == persons
+    assert found[0]["collection"] == f"{collection}-b"
+    assert found[0]["similarity"] == pytest.approx(1, abs=1e-3)
+    assert [one["rank"] for one in found] == [1, 2, 3]
+    assert (answer["gallery_size"], answer["revision"]) == (4, None)
+    assert answer["collections"] == [
+        {"name": collection, "revision": 1, "gallery_size": 1},
+        {"name": f"{collection}-b", "revision": 1, "gallery_size": 1},
+        {"name": f"{collection}-c", "revision": 2, "gallery_size": 2},
+        {"name": f"{collection}-empty", "revision": 0, "gallery_size": 0},
+    ]
+    few = {**asked, "top_k": "1", "person_ids": [persons[collection], persons[f"{collection}-c"]]}
+    answer = client.post("/identify", files={"image": group}, data=few).json()
+    assert [one["collection"] for one in answer["faces"][0]["candidates"]] == [f"{collection}-c"]
+    assert answer["gallery_size"] == 3
+
+
+def test_one_collection_in_a_list_is_that_collection(
+    client: httpx.Client, collection: str, hanks: bytes
+) -> None:
+    enroll(client, collection, hanks)
+    asked = {"collections": collection, "min_revision": "1"}
+    listed = client.post("/identify", files={"image": hanks}, data=asked).json()
+    alone = client.post("/identify", files={"image": hanks}, data={"collection": collection}).json()
+    assert {**listed, "request_id": ""} == {**alone, "request_id": ""}
+    assert listed["revision"] == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"collection": "default", "collections": "default"},
+        {"collections": ["a", "b", "a"]},
+        {"collections": ["a", "b"], "min_revision": "1"},
+        {"collections": ["a", "not a name"]},
+        {"collections": ""},
+        {"collections": ",".join(f"c-{number}" for number in range(101))},
+        {"person_ids": ""},
+        {"person_ids": "nobody"},
+        {"person_ids": ",".join(["00000000-0000-4000-8000-000000000000"] * 10_001)},
+    ],
+    ids=lambda fields: str(fields)[:40],
+)
+def test_a_place_that_cannot_be_searched_is_refused(
+    client: httpx.Client, hanks: bytes, fields: dict[str, Any]
+) -> None:
+    answer = client.post("/identify", files={"image": hanks}, data=fields)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_one_unknown_collection_among_several_is_not_found(
+    client: httpx.Client, collection: str, hanks: bytes
+) -> None:
+    enroll(client, collection, hanks)
+    asked = {"collections": [collection, "nobody-made-it"]}
+    answer = client.post("/identify", files={"image": hanks}, data=asked)
     assert (answer.status_code, answer.json()["code"]) == (404, "collection_not_found")
 
 

@@ -15,6 +15,7 @@ from app.gallery.blocks import Block
 from app.gallery.index import Gallery
 from app.gallery.kernels import Best, CpuKernel
 from app.gallery.search import Searcher, search
+from app.gallery.selection import everything
 from app.types import Floats, Position
 
 from .oracle import (
@@ -189,7 +190,7 @@ def test_a_query_that_is_no_embedding_is_refused(bad: Floats) -> None:
     with pytest.raises(ValueError, match="embeddings must be"):
         search(gallery.state, bad, 5)
     with pytest.raises(ValueError, match="embeddings must be"):
-        asyncio.run(Searcher().search(gallery.state, bad, 5))
+        asyncio.run(Searcher().search([everything(gallery.state)], bad, 5))
 
 
 def test_a_running_search_is_not_disturbed_by_changes() -> None:
@@ -270,7 +271,10 @@ def test_waiting_searches_share_one_pass_and_get_their_own_answers() -> None:
         asks = [
             asyncio.create_task(
                 searcher.search(
-                    (one if n % 2 else other).state, probes[n : n + 1], 1 + n % 4, n / 20 - 0.3
+                    [everything((one if n % 2 else other).state)],
+                    probes[n : n + 1],
+                    1 + n % 4,
+                    n / 20 - 0.3,
                 )
             )
             for n in range(20)
@@ -295,7 +299,8 @@ def test_the_searcher_says_how_long_a_search_took() -> None:
     async def ask() -> stages.Stages:
         searcher = Searcher(threads=2)
         spent = stages.begin()
-        await searcher.search(gallery.state, directions(np.random.default_rng(8), 1, 32), 1)
+        probe = directions(np.random.default_rng(8), 1, 32)
+        await searcher.search([everything(gallery.state)], probe, 1)
         await searcher.close()
         return spent
 
@@ -309,7 +314,8 @@ def test_a_full_queue_is_told_at_once() -> None:
 
     async def ask() -> list[object]:
         searcher = Searcher(kernel, depth=2)
-        asks = [asyncio.create_task(searcher.search(gallery.state, probe, 1)) for _ in range(8)]
+        selections = [everything(gallery.state)]
+        asks = [asyncio.create_task(searcher.search(selections, probe, 1)) for _ in range(8)]
         await asyncio.sleep(0.05)
         kernel.go.set()
         answers = await asyncio.gather(*asks, return_exceptions=True)

@@ -25,7 +25,7 @@ def starter() -> Iterator[Vision]:
         packs_dir=FOLDER.parent,
         device="cpu",
         workers=1,
-        embed_batch=0,
+        embed_batch=1,
         decoder=decoder,
         queue_depth=100,
         queue_seconds=60.0,

@@ -71,6 +71,41 @@ def test_a_load_whose_session_hangs_is_given_up_too(database_url: str) -> None:
     run(database_url, use, patience=0.5)
 
 
+def test_a_single_reading_whose_session_hangs_is_given_up_and_the_next_gets_another(
+    database_url: str,
+) -> None:
+    async def use(database: Database) -> None:
+        [[pid]] = await database.fetch("SELECT pg_backend_pid()")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(DatabaseUnavailable):
+                await database.fetch("SELECT 1", patience=0.2)
+            [[other]] = await database.fetch("SELECT pg_backend_pid()")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert other != pid
+
+    run(database_url, use)
+
+
+def test_a_server_that_ended_every_session_costs_nobody_an_error(database_url: str) -> None:
+    async def pids(database: Database) -> set[int]:
+        [[reader]] = await database.fetch("SELECT pg_backend_pid()")
+        async with database.transaction() as connection:
+            writer = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        return {reader, writer}
+
+    async def use(database: Database) -> None:
+        before = await pids(database)
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ANY($1::int[])"
+        stranger = await database.listen()
+        await stranger.execute(end, list(before))
+        await stranger.close()
+        assert not before & await pids(database)
+
+    run(database_url, use)
+
+
 def test_a_lock_that_we_leave_behind_is_freed_and_those_who_wait_give_up(
     database_url: str,
 ) -> None:

@@ -189,7 +189,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
                 while not sync.loaded:
                     await asyncio.sleep(0.01)
                 view = await sync.view(NAME, self.revision)
-                return view, await sync.search(view, probe, top)
+                return view, await sync.search([view], probe, top)
 
             view, [found] = self.runner.run(work())
             assert view.revision == self.revision

@@ -37,3 +37,8 @@ def test_another_model_answers_for_its_own_collections_only(
             assert found["model"] == enrolled["model"]
             person = found["faces"][0]["candidates"][0]["person"]["id"]
             assert person == enrolled["person"]["id"]
+        together = client.post(
+            "/identify", files={"image": hanks}, data={"collections": "default,new"}
+        )
+        assert (together.status_code, together.json()["code"]) == (409, "models_differ")
+        assert together.json()["models"] == sorted(models)

@@ -28,7 +28,7 @@ def with_vision(pack: Path, use: Callable[[Vision], Awaitable[Result]], **settin
             "packs_dir": pack.parent,
             "device": "cpu",
             "workers": 2,
-            "embed_batch": 0,
+            "embed_batch": 1,
             "decoder": decoder,
             "queue_depth": 100,
             "queue_seconds": 60.0,
@@ -78,7 +78,22 @@ def test_no_face_is_an_empty_list_and_a_broken_image_is_refused(
     with_vision(tiny_pack, use)
 
 
-@pytest.mark.parametrize("embed_batch", [0, 16])
+def test_recognising_is_looking_and_embedding_the_largest_in_one(
+    tiny_pack: Path, group: bytes, faceless: bytes
+) -> None:
+    async def use(vision: Vision) -> None:
+        seen = await vision.recognise(group, most=3)
+        faces = (await vision.faces(group))[:3]
+        assert [face.box for face in seen.faces] == [face.box for face in faces]
+        embeddings = await vision.embed([face.crop for face in faces])
+        assert np.abs(seen.embeddings - embeddings).max() < 1e-5
+        nobody = await vision.recognise(faceless)
+        assert nobody.faces == [] and nobody.embeddings.shape == (0, 32)
+
+    with_vision(tiny_pack, use)
+
+
+@pytest.mark.parametrize("embed_batch", [1, 16])
 def test_many_at_once_each_get_their_own(
     tiny_pack: Path, astronaut: bytes, embed_batch: int
 ) -> None:
