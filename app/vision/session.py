@@ -83,9 +83,10 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """A session for `model`, a file or its graph, that runs on `device` or does not exist.
 
-    `few_shapes` is as in `provider_options`. Threads may share it. On CPU it computes in the calling thread alone: measured, a second
-    intra-op thread loses where several images are in flight. Raises PackInvalid for a file that
-    cannot be run and ProviderUnavailable where ONNX Runtime took another provider.
+    `few_shapes` is as in `provider_options`. Threads may share it. On CPU it computes in the
+    calling thread alone: measured, a second intra-op thread loses where several images are in
+    flight. Raises PackInvalid for a file that cannot be run and ProviderUnavailable where ONNX
+    Runtime took another provider.
     """
     name = str(model) if isinstance(model, Path) else "The model"
     graph = read_model(model) if isinstance(model, Path) else model
