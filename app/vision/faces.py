@@ -141,7 +141,7 @@ class Vision:
         with contextlib.suppress(DecoderUnavailable):
             self.decoder.warm_up()
         for size in self._detector.sizes:
-            self._detector.detect(np.zeros((size, size, 3), dtype=np.uint8))
+            self._detector.detect(np.zeros((size, size, 3), dtype=np.uint8), most=1)
         noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
         for rows in self._recognizer.buckets:
             self._recognizer.embed(np.repeat(noise[None], rows, axis=0))
