@@ -27,11 +27,6 @@ from app.vision.quality import measure
 cv2.setNumThreads(1)
 
 
-HALVED: Final = 640
-"""A JPEG whose sides are twice as long is decoded at half the size for who wants the largest face:
-no detector looks at more pixels."""
-
-
 class _Look(NamedTuple):
     """An image, how many of its largest faces are wanted (0: all), and whether embedded too."""
 
@@ -194,7 +189,9 @@ def look(
     `stages`.
     """
     with stages("decode"):
-        decoded = decoder.decode_at_least(image, HALVED if most == 1 else 0)
+        # Half of a large picture is as much as the detector looks at, and mostly enough to cut one
+        # face from; of many faces one would be too small.
+        decoded = decoder.decode_at_least(image, detector.sizes[-1] if most == 1 else 0)
     with stages("detect"):
         found = detector.detect(decoded.pixels, most)
         detections = sorted(found, key=lambda each: -each.box.area)[: most or None]
