@@ -21,8 +21,8 @@ class Known:
     """
 
     def __init__(self, parts: Sequence[Ids]) -> None:
-        count = sum(part.shape[1] for part in parts)
-        bits = (_BITS_AN_ID * max(_FEWEST, count)).bit_length()
+        count = int(sum(part.shape[1] for part in parts))
+        bits: int = (_BITS_AN_ID * max(_FEWEST, count)).bit_length()
         self._shift = np.uint64(64 - bits)
         self._bytes: NDArray[np.uint8] = np.zeros((1 << bits) // 8, dtype=np.uint8)
         self._room = (1 << bits) // _BITS_AN_ID
