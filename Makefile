@@ -10,13 +10,16 @@ TEST_STAMP := $(VENV)/.installed-test
 TOOLS       := .venv-tools
 TOOLS_STAMP := $(TOOLS)/.installed
 FUZZ_SECONDS ?= 600
+BENCH       := $(PY) -m benchmarks.
+# Those that need no pictures.
+ALONE       := search mixed growth start frugality
 TORCH       := torch==2.13.0
 # The scan kernels are C. Where they cannot be built, search is exact on float32 without them.
 KERNELS       := $(VENV)/.installed-kernels
 KERNEL_FILES  := $(wildcard kernels/*.py kernels/*.toml kernels/*/*.py kernels/*/*.c kernels/*/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long kills soak fuzz train-demo lint env docker-try supply-chain lock clean
+.PHONY: help run test test-long kills soak fuzz bench train-demo lint env docker-try supply-chain lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -81,6 +84,14 @@ fuzz: $(TOOLS_STAMP)  ## feed the decoders random files (FUZZ_SECONDS=600 for ea
 
 train-demo: $(TEST_STAMP)  ## photos to crops to a trained, measured pack (PHOTOS=folder for yours)
 	$(PY) -m models.training demo --out $(DEMO) $(if $(PHOTOS),--photos $(PHOTOS))
+
+bench: $(TEST_STAMP)  ## every benchmark, short (DATA=folder with lfw/; PACK=folder of InsightFace's files)
+	@for name in $(ALONE); do $(BENCH)$$name --quick || exit 1; done
+	@if [ -n "$(DATA)" ]; then for name in pipeline service; do \
+	    $(BENCH)$$name --data $(DATA) --quick || exit 1; done; fi
+	@if [ -n "$(DATA)" ] && [ -n "$(PACK)" ]; then \
+	    $(BENCH)plain_route --data $(DATA) --pack $(PACK) --quick || exit 1; fi
+	@$(BENCH)gpu --quick || [ $$? -eq 3 ]
 
 lint: $(TEST_STAMP) $(KERNELS)  ## ruff, mypy --strict, import rules
 	$(VENV)/bin/ruff check .

@@ -127,7 +127,9 @@ class Settings(BaseSettings):
         1000, ge=10, le=100_000, description="two_stage: rows that the first stage leaves"
     )
     workers: int = Field(
-        0, ge=0, description="threads for vision, and for search; 0 takes one for each core"
+        0,
+        ge=0,
+        description="threads for vision, and for search; 0 chooses by cores and container quota",
     )
     embed_batch: int = Field(0, ge=0, description="crops in a batch; 0 chooses by device")
 

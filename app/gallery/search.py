@@ -20,7 +20,7 @@ from app.gallery.index import State
 from app.gallery.kernels import CpuKernel, Kernel
 from app.gallery.ranking import Found, Hit, best, merged
 from app.gallery.selection import Few, Selection, everything
-from app.gallery.shortlist import Likely, crowded, likely, look_again
+from app.gallery.shortlist import Likely, choose, likely, look_again
 from app.stages import current
 from app.types import Candidate, Floats
 
@@ -147,11 +147,15 @@ class _Aim:
         self.hits = self._ranked(self._scans, self.queries) if self._scans else []
         if not self._lists:
             return
-        found = look_again(self.views, self._lists, self.queries, self.top, floor)
-        for number in range(len(found)):
-            if len(found[number]) < self.top and crowded(self.views, self._lists, number, self.top):
-                query = self.queries[number, None]
-                found[number] = self._ranked(self._read_all(kernel, query), query)[0]
+        chosen = choose(self._lists)
+        found = look_again(self.views, chosen, self.queries, self.top, floor)
+        for number, (hits, each) in enumerate(zip(found, chosen, strict=True)):
+            # One person may have more templates than a list has places.
+            enough = len(hits) == self.top or each.all_rows
+            if enough or each.has_persons(self.views, self.top):
+                continue
+            query = self.queries[number, None]
+            found[number] = self._ranked(self._read_all(kernel, query), query)[0]
         self.hits = merged(self.hits, found, self.top) if self.hits else found
 
     def _read_all(self, kernel: Kernel, query: Floats) -> list["_Scan"]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.gallery import compiled
-from app.gallery.blocks import View, as_bytes
+from app.gallery.blocks import View
 from app.gallery.ranking import Found, Hit, best
 from app.gallery.storage import Exact
 from app.types import Floats
@@ -55,43 +55,55 @@ def _mask(view: View) -> NDArray[np.bool_] | None:
     return mask
 
 
-def look_again(
-    views: Sequence[View], lists: Sequence[Likely], queries: Floats, top: int, floor: float
-) -> list[list[Hit]]:
-    """The `top` best persons of at least `floor` among the likeliest rows of all lists, which are
-    cut to the length of one."""
-    count = max(each.scores.shape[1] for each in lists)
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The rows on the list of one query; `all_rows`: there are no others."""
+
+    owners: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    all_rows: bool
+
+    def has_persons(self, views: Sequence[View], count: int) -> bool:
+        """Whether they are of at least so many persons."""
+        found: set[bytes] = set()
+        for owner, row in zip(self.owners.tolist(), self.rows.tolist(), strict=True):
+            found.add(views[owner].block.persons[:, row].tobytes())
+            if len(found) == count:  # after a few rows, nearly always
+                return True
+        return False
+
+
+def choose(lists: Sequence[Likely]) -> list[Chosen]:
+    """The best of the lists of all runs together, as many for each query as one of them has."""
     scores = np.concatenate([each.scores for each in lists], axis=1)
     owners = np.concatenate([each.owners for each in lists], axis=1)
     rows = np.concatenate([each.rows for each in lists], axis=1)
+    count = lists[0].scores.shape[1]
+    chosen = []
+    for number in range(len(scores)):
+        there = np.flatnonzero(owners[number] >= 0)
+        score, owner, row = (each[number, there] for each in (scores, owners, rows))
+        # Of equal estimates the earlier rows stay, however rows were spread over threads.
+        best_first = np.lexsort((row, owner, -score))[:count]
+        chosen.append(Chosen(owner[best_first], row[best_first], len(there) < count))
+    return chosen
+
+
+def look_again(
+    views: Sequence[View], chosen: Sequence[Chosen], queries: Floats, top: int, floor: float
+) -> list[list[Hit]]:
+    """The `top` best persons of at least `floor` among the rows that were chosen."""
     blocks = np.array([_address(view) for view in views], dtype=np.uintp)
     nothing = np.full((1, len(views)), -np.inf, dtype=np.float32)
     hits = []
-    for number, query in enumerate(queries):
-        chosen = np.flatnonzero(owners[number] >= 0)
-        if len(chosen) > count:
-            # Stable, so that of equal estimates the earlier rows stay, however rows were spread.
-            order = np.argsort(-scores[number, chosen], kind="stable")
-            chosen = chosen[order[:count]]
-        owner, row = owners[number, chosen], rows[number, chosen]
-        exact = compiled.score_places(blocks, owner, row, views[0].block.dimension, query)
-        found = Found(views, exact[None], row[None], nothing, owner)
-        hits += best(found, queries[number : number + 1], top, floor) if len(chosen) else [[]]
+    for number, each in enumerate(chosen):
+        query = queries[number]
+        scores = compiled.score_places(
+            blocks, each.owners, each.rows, views[0].block.dimension, query
+        )
+        found = Found(views, scores[None], each.rows[None], nothing, each.owners)
+        hits += best(found, query[None], top, floor) if len(each.rows) else [[]]
     return hits
-
-
-def crowded(views: Sequence[View], lists: Sequence[Likely], number: int, top: int) -> bool:
-    """Whether rows were left off the lists of a query that have fewer than `top` persons, as where
-    one person has more templates than a list has places."""
-    persons: set[bytes] = set()
-    left_off = False
-    for each in lists:
-        owners, rows = each.owners[number], each.rows[number]
-        left_off |= bool(owners[-1] >= 0)
-        for owner in np.unique(owners[owners >= 0]):
-            ids = views[owner].block.persons[:, rows[owners == owner]]
-            persons.update(as_bytes(ids))
-    return left_off and len(persons) < top
 
 
 def _address(view: View) -> int:

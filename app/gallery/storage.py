@@ -6,7 +6,7 @@ Beside them, where the gallery is searched in two stages, each row has a short c
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,11 @@ class Compressed:
             raise RuntimeError("a copy for a scan has no enrolled rows")
         return self._region
 
+    @property
+    def scanned(self) -> NDArray[Any]:
+        """The rows as the scan reads them."""
+        raise NotImplementedError
+
     def copied(self, rows: NDArray[np.intp]) -> "Compressed":
         raise NotImplementedError
 
@@ -122,6 +127,10 @@ class Half(Compressed):
     def __init__(self, capacity: int, dimension: int, region: Region | None) -> None:
         super().__init__(capacity, dimension, region)
         self._bits = np.empty((capacity, compiled.padded(dimension)), dtype=np.uint16)
+
+    @property
+    def scanned(self) -> NDArray[np.uint16]:
+        return self._bits
 
     @property
     def nbytes(self) -> int:
@@ -146,6 +155,10 @@ class Bytes(Compressed):
         super().__init__(capacity, dimension, region)
         self._numbers = np.empty((capacity, compiled.padded(dimension)), dtype=np.int8)
         self._scales = np.empty(capacity, dtype=np.float32)
+
+    @property
+    def scanned(self) -> NDArray[np.int8]:
+        return self._numbers
 
     @property
     def nbytes(self) -> int:
