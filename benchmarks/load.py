@@ -5,6 +5,7 @@ It shares the machine with the service, so it computes as little as it can, and 
 """
 
 import asyncio
+import contextlib
 import json
 import random
 import subprocess
@@ -22,7 +23,7 @@ from benchmarks.local import ROOT
 
 _BOUNDARY: Final = "rollcall-benchmark"
 _PATIENCE: Final = 60.0
-"""Seconds after the end of a run in which its last answers must have come."""
+"""Seconds without any answer after which a run is given up."""
 
 Done = Callable[["Connection"], None]
 
@@ -256,11 +257,14 @@ class Run:
             self._all_answered.set()
 
     async def _finish(self) -> None:
-        async with asyncio.timeout(None) as patience:
-            while self._under_way:
-                patience.reschedule(asyncio.get_running_loop().time() + _PATIENCE)
-                await self._all_answered.wait()
-                await asyncio.sleep(0)  # a client that goes on does so now
+        heard = -1
+        while self._under_way and heard < len(self.heard):  # as long as answers come
+            heard = len(self.heard)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_answered.wait(), _PATIENCE)
+            await asyncio.sleep(0)  # a client that goes on does so now
+        if self._under_way:
+            raise SystemExit(f"{self._under_way} requests were not answered in {_PATIENCE:g} s.")
         for connection in self._connections:
             connection.close()
 

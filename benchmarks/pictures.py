@@ -9,7 +9,7 @@ from typing import Final
 
 import cv2
 
-from benchmarks.identify import read_lists
+from benchmarks.identify import Probe, read_lists
 
 QUICK: Final = 60
 """Pictures of each kind in a short run."""
@@ -27,18 +27,22 @@ class Pictures:
 
 
 @contextmanager
-def read_pictures(data: Path, *, enlarge: int = 0, quick: bool = False) -> Iterator[Pictures]:
+def read_pictures(
+    data: Path, *, enlarge: int = 0, most: int = 0, quick: bool = False
+) -> Iterator[Pictures]:
     """The open-set lists of LFW in `data`; the files are there as long as the block lasts.
 
-    With `enlarge`, copies whose longer side has so many pixels: for detectors that are to work at
-    that size without blowing anything up themselves.
+    With `most`, so many pictures of those who are enrolled and so many strangers', evenly. With
+    `enlarge`, copies whose longer side has so many pixels: for detectors that are to work at that
+    size without blowing anything up themselves.
     """
     lists = read_lists(data)
     images = data / "lfw" / "images"
     persons = list(lists.enrol)[: QUICK if quick else None]
     probes = [each for each in lists.probes if each.person is None or each.person in set(persons)]
-    if quick:
-        probes = probes[:QUICK] + probes[-QUICK:]
+    mated = [each for each in probes if each.person is not None]
+    strangers = [each for each in probes if each.person is None]
+    probes = _some(mated, QUICK if quick else most) + _some(strangers, QUICK if quick else most)
     pictures = Pictures(
         persons=persons,
         enrol=[images / lists.enrol[person][0] for person in persons],
@@ -54,6 +58,12 @@ def read_pictures(data: Path, *, enlarge: int = 0, quick: bool = False) -> Itera
             enrol=[_enlarged(each, enlarge, Path(folder)) for each in pictures.enrol],
             probes=[_enlarged(each, enlarge, Path(folder)) for each in pictures.probes],
         )
+
+
+def _some(probes: Sequence[Probe], most: int) -> list[Probe]:
+    if not most or len(probes) <= most:
+        return list(probes)
+    return [probes[number * len(probes) // most] for number in range(most)]
 
 
 def _enlarged(file: Path, side: int, folder: Path) -> Path:

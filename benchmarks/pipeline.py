@@ -57,11 +57,10 @@ class OwnClasses:
 
     def embedding(self, image: bytes) -> Floats | None:
         pixels = self._decode(image, self._limits)
-        faces = self._detector.detect(pixels)
+        faces = self._detector.detect(pixels, most=1)
         if not faces:
             return None
-        largest = max(faces, key=lambda face: face.box.area)
-        return self._recognizer.embed(self._align(pixels, largest.landmarks)[None])[0]
+        return self._recognizer.embed(self._align(pixels, faces[0].landmarks)[None])[0]
 
 
 class InsightFaceClasses:

@@ -21,6 +21,7 @@ from app.gallery.snapshot import (
     remove_snapshot,
     write_snapshot,
 )
+from app.gallery.storage import FLOAT32, Storage
 from app.store import collections, history, vaultkeys
 from app.store.collections import Collection
 from app.store.database import Database
@@ -57,7 +58,13 @@ class CollectionIndex:
     yet.
     """
 
-    def __init__(self, collection: Collection, database: Database, snapshot: Path) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        database: Database,
+        snapshot: Path,
+        storage: Storage = FLOAT32,
+    ) -> None:
         self.collection_id: UUID = collection.id
         self.name = collection.name
         self.model: str | None = None
@@ -67,6 +74,7 @@ class CollectionIndex:
         self.snapshot = snapshot
         self.snapshot_fault: str | None = None
         self._database = database
+        self._storage = storage
         self.fault: TemplateUnreadable | None = None
         self._saved: tuple[Position, int] | None = None
         self._retry_at = 0.0
@@ -199,7 +207,9 @@ class CollectionIndex:
         """Begin with the snapshot, if it is a point of the collection's history."""
         keys = await vaultkeys.keys_of(connection, self.collection_id)
         try:
-            found = await asyncio.to_thread(read_snapshot, self.snapshot, keys)
+            found = await asyncio.to_thread(
+                read_snapshot, self.snapshot, keys, storage=self._storage
+            )
         except SnapshotUnusable as reason:
             log.info("sync.snapshot_unusable", reason=str(reason))
             self.snapshot_fault = str(reason)
@@ -222,7 +232,7 @@ class CollectionIndex:
         if collection.model is not None:
             dimension = await history.dimension_of(connection, collection)
             rows = history.load(connection, collection, dimension)
-            gallery = await _build(dimension, collection.position, rows)
+            gallery = await _build(dimension, collection.position, rows, self._storage)
         self.gallery, self.model = gallery, collection.model
         self.position = collection.position
         templates = 0 if gallery is None else gallery.state.size
@@ -274,14 +284,16 @@ class CollectionIndex:
         )
 
 
-async def _build(dimension: int, position: Position, chunks: AsyncGenerator[Rows]) -> Gallery:
+async def _build(
+    dimension: int, position: Position, chunks: AsyncGenerator[Rows], storage: Storage
+) -> Gallery:
     """A gallery of rows that arrive here and are laid out by a thread, a few chunks in between."""
     pipe: queue.Queue[Rows | None] = queue.Queue(maxsize=4)
 
     def build() -> Gallery:
         incoming = iter(pipe.get, None)
         try:
-            return Gallery.load(dimension, position, incoming)
+            return Gallery.load(dimension, position, incoming, storage=storage)
         finally:
             for _ in incoming:  # a load that failed must not leave the reader waiting
                 pass

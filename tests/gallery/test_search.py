@@ -251,6 +251,7 @@ class Slow(CpuKernel):
     """Waits for a sign at its first block, and counts the passes over it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.go = threading.Event()
         self.batches: list[int] = []
 
