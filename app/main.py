@@ -132,7 +132,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     default, visions = await asyncio.to_thread(_open_packs, settings, arranged, decoder)
     for vision in visions.values():
         stack.push_async_callback(vision.close)
-    kernel, storage = _kernel(settings), _storage(settings)
+    storage, kernel = _storage(settings), _kernel(settings)
     database = await stack.enter_async_context(open_database(settings))
     await _await_schema(settings, database)
     if not settings.migrate:

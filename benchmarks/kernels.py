@@ -2,9 +2,10 @@
 
     python -m benchmarks.kernels [--rows 1000000]
 
-Blocks as a gallery has them, spread over one thread a core. In turns with the scans the same memory
-is read and added up, the same rows are multiplied by NumPy's SGEMM on all cores (scores only), and a
-quarter of them is searched by FAISS' `IndexFlatIP` as it comes, its time taken four times.
+Blocks as a gallery has them, spread over one thread a core. In turns with the scans the same
+memory is read and added up, the same rows are multiplied by NumPy's SGEMM on all cores (scores
+only), and a quarter of them is searched by FAISS' `IndexFlatIP` as it comes, its time taken four
+times.
 """
 
 import os
@@ -134,8 +135,8 @@ def _scan(name: str, block: Block, queries: Floats) -> None:
         return
     assert block.codes is not None  # noqa: S101
     compiled.scan_codes(
-        np.array([block.codes.bits.ctypes.data], dtype=np.uintp),
-        np.array([block.codes.factors.ctypes.data], dtype=np.uintp),
+        np.array([block.codes.address], dtype=np.uintp),
+        np.array([block.codes.factors_address], dtype=np.uintp),
         np.zeros(1, dtype=np.uintp),
         np.array([block.capacity]),
         DIMENSION,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.gallery import compiled
 from app.gallery.blocks import View
 from app.gallery.ranking import Found, Hit, best
-from app.gallery.storage import Exact
+from app.gallery.storage import Codes, Exact
 from app.types import Floats
 
 
@@ -28,13 +28,13 @@ class Likely:
 
 
 def likely(views: Sequence[View], first: int, queries: Floats, count: int) -> Likely:
-    """The likely best `count` rows of these views, which have codes."""
+    """The likely best `count` rows of these views, whose gallery keeps codes."""
     used = np.array([view.used for view in views], dtype=np.int64)
-    codes = [view.block.codes for view in views]
+    codes = [_codes(view) for view in views]
     masks = [_mask(view) for view in views]
     scores, where = compiled.scan_codes(
-        np.array([each.bits.ctypes.data for each in codes if each], dtype=np.uintp),
-        np.array([each.factors.ctypes.data for each in codes if each], dtype=np.uintp),
+        np.array([each.address for each in codes], dtype=np.uintp),
+        np.array([each.factors_address for each in codes], dtype=np.uintp),
         np.array([0 if mask is None else mask.ctypes.data for mask in masks], dtype=np.uintp),
         used,
         views[0].block.dimension,
@@ -45,6 +45,12 @@ def likely(views: Sequence[View], first: int, queries: Floats, count: int) -> Li
     owners = np.searchsorted(ends, where, side="right")
     rows = where - (ends - used)[np.minimum(owners, len(views) - 1)]
     return Likely(scores, np.where(where < 0, -1, owners + first), rows)
+
+
+def _codes(view: View) -> Codes:
+    if view.block.codes is None:
+        raise TypeError("the first stage looks at codes, and this gallery was made without")
+    return view.block.codes
 
 
 def _mask(view: View) -> NDArray[np.bool_] | None:
@@ -79,13 +85,18 @@ def choose(lists: Sequence[Likely]) -> list[Chosen]:
     owners = np.concatenate([each.owners for each in lists], axis=1)
     rows = np.concatenate([each.rows for each in lists], axis=1)
     count = lists[0].scores.shape[1]
-    chosen = []
+    chosen: list[Chosen] = []
     for number in range(len(scores)):
         there = np.flatnonzero(owners[number] >= 0)
         score, owner, row = (each[number, there] for each in (scores, owners, rows))
-        # Of equal estimates the earlier rows stay, however rows were spread over threads.
-        best_first = np.lexsort((row, owner, -score))[:count]
-        chosen.append(Chosen(owner[best_first], row[best_first], len(there) < count))
+        if len(there) > count:
+            least = np.partition(score, len(there) - count)[len(there) - count]
+            above, level = np.flatnonzero(score > least), np.flatnonzero(score == least)
+            # Of equal estimates the earlier rows stay, however rows were spread over threads.
+            level = level[np.lexsort((row[level], owner[level]))]
+            best_ones = np.concatenate((above, level[: count - len(above)]))
+            owner, row = owner[best_ones], row[best_ones]
+        chosen.append(Chosen(owner, row, len(there) < count))
     return chosen
 
 
@@ -95,7 +106,7 @@ def look_again(
     """The `top` best persons of at least `floor` among the rows that were chosen."""
     blocks = np.array([_address(view) for view in views], dtype=np.uintp)
     nothing = np.full((1, len(views)), -np.inf, dtype=np.float32)
-    hits = []
+    hits: list[list[Hit]] = []
     for number, each in enumerate(chosen):
         query = queries[number]
         scores = compiled.score_places(
@@ -110,4 +121,4 @@ def _address(view: View) -> int:
     stored = view.block.stored
     if not isinstance(stored, Exact):
         raise TypeError("the second stage looks at float32 rows")
-    return stored.vectors.ctypes.data
+    return stored.address
