@@ -1,8 +1,9 @@
 # Rollcall as an image. docker-compose.yml supplies the arguments; by hand:
 #   docker build -t rollcall --build-arg PYTHON_IMAGE=python:3.11.15-slim-bookworm \
-#                --build-arg ROLLCALL_EXTRA=cpu .
-# Neither has a default: a version that nobody chose cannot slip in.
+#                --build-arg BUILD_IMAGE=python:3.11.15-bookworm --build-arg ROLLCALL_EXTRA=cpu .
+# None has a default: a version that nobody chose cannot slip in.
 ARG PYTHON_IMAGE
+ARG BUILD_IMAGE
 
 # The wheels of one lock, each checked against its hash, compiled to bytecode once; less the tests
 # that scientific packages ship (68 MB).
@@ -15,11 +16,23 @@ RUN python -m venv --without-pip /opt/venv \
         --require-hashes --no-deps --only-binary=:all: --requirement /tmp/lock.txt \
  && find /opt/venv/lib -depth -type d \( -name tests -o -path '*/onnx/backend/test' \) -exec rm -rf {} +
 
+# The scan kernels, built where there is a C compiler; one shared library is all that is kept.
+FROM ${BUILD_IMAGE} AS kernels
+COPY locks/build.txt /tmp/lock.txt
+COPY kernels /tmp/kernels
+RUN python -m venv /tmp/venv \
+ && /tmp/venv/bin/python -m pip install --disable-pip-version-check --no-cache-dir \
+        --require-hashes --no-deps --only-binary=:all: --requirement /tmp/lock.txt \
+ && /tmp/venv/bin/python -m pip wheel --disable-pip-version-check --no-cache-dir --no-deps \
+        --no-index --no-build-isolation --wheel-dir /tmp/built /tmp/kernels \
+ && python -m zipfile -e /tmp/built/*.whl /kernels
+
 # The service's own files, readable by every uid whatever the umask of the checkout was.
 FROM ${PYTHON_IMAGE} AS house
 COPY app /srv/rollcall/app
 COPY migrations /srv/rollcall/migrations
 COPY models/packs /srv/rollcall/models/packs
+COPY --from=kernels /kernels/rollcall_kernels /srv/rollcall/rollcall_kernels
 # Bytecode by hash: it stays valid whatever COPY does to the times of files.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /srv/rollcall \
  && chmod -R u=rwX,go=rX /srv/rollcall

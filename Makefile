@@ -14,6 +14,9 @@ BENCH       := $(PY) -m benchmarks.
 # Those that need no pictures.
 ALONE       := search mixed growth start frugality
 TORCH       := torch==2.13.0
+# The scan kernels are C. Where they cannot be built, search is exact on float32 without them.
+KERNELS       := $(VENV)/.installed-kernels
+KERNEL_FILES  := $(wildcard kernels/*.py kernels/*.toml kernels/*/*.py kernels/*/*.c kernels/*/*.h)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-long kills soak fuzz bench train-demo lint env docker-try supply-chain lock clean
@@ -35,16 +38,23 @@ $(TEST_STAMP): locks/test.txt | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@touch $@ $(RUN_STAMP)
 
+$(KERNELS): locks/build.txt $(KERNEL_FILES) | $(PY)
+	$(PIP) -r $<
+	@rm -rf kernels/build
+	@if $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	    --force-reinstall ./kernels; then touch $@; else echo \
+	    'The scan kernels were not built (is there a C compiler?): going on without them.'; fi
+
 $(TOOLS_STAMP): locks/tools.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	    --no-deps --only-binary=:all: -r $<
 	@touch $@
 
-run: $(RUN_STAMP)  ## install, start PostgreSQL if none is named, migrate, serve on 127.0.0.1:8000
+run: $(RUN_STAMP) $(KERNELS)  ## install, start PostgreSQL if none is named, migrate, serve on 127.0.0.1:8000
 	@exec $(PY) -m app serve
 
-test: $(TEST_STAMP) lint  ## lint, types, import rules and every test but the long ones
+test: $(TEST_STAMP) $(KERNELS) lint  ## lint, types, import rules and every test but the long ones
 	$(PY) -m pytest
 
 env:  ## write .env for docker compose, with random secrets
@@ -56,7 +66,7 @@ docker-try: $(TEST_STAMP)  ## try the compose installation without an image regi
 supply-chain: $(TOOLS_STAMP)  ## SBOM, licence list and audit of the locks, in dist/
 	$(TOOLS)/bin/python -m supply
 
-test-long: $(TEST_STAMP)  ## the tests that take minutes
+test-long: $(TEST_STAMP) $(KERNELS)  ## the tests that take minutes
 	$(PY) -m pytest -m long
 
 kills: $(TEST_STAMP)  ## two hundred kills of service and PostgreSQL at named places, under traffic
@@ -83,7 +93,7 @@ bench: $(TEST_STAMP)  ## every benchmark, short (DATA=folder with lfw/; PACK=fol
 	    $(BENCH)plain_route --data $(DATA) --pack $(PACK) --quick || exit 1; fi
 	@$(BENCH)gpu --quick || [ $$? -eq 3 ]
 
-lint: $(TEST_STAMP)  ## ruff, mypy --strict, import rules
+lint: $(TEST_STAMP) $(KERNELS)  ## ruff, mypy --strict, import rules
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -97,6 +107,8 @@ lock:  ## make the lock files anew from pyproject.toml (needs uv)
 	$(COMPILE) --extra cpu --extra test --extra train --override locks/overrides-test.txt -o locks/test.txt
 	$(COMPILE) --extra gpu --override locks/overrides-gpu.txt -o locks/gpu.txt
 	$(COMPILE) --extra cpu --extra tools -o locks/tools.txt
+	uv pip compile locks/build.in --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url -o locks/build.txt
 
 clean:  ## remove the virtual environment and caches (never the data directory)
-	rm -rf $(VENV) $(TOOLS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) dist kernels/build kernels/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -9,7 +9,7 @@ import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from app import __version__, failpoints
+from app import __version__, failpoints, memory
 from app.api import (
     audit,
     collections,
@@ -30,6 +30,7 @@ from app.arrangement import Plan, plan, this_machine
 from app.errors import CannotStart, RollcallError
 from app.gallery.kernels import CpuKernel, GpuKernel, Kernel
 from app.gallery.search import Searcher
+from app.gallery.storage import Storage
 from app.opening import open_database
 from app.settings import Settings
 from app.store import collections as collections_store
@@ -131,7 +132,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     default, visions = await asyncio.to_thread(_open_packs, settings, arranged, decoder)
     for vision in visions.values():
         stack.push_async_callback(vision.close)
-    kernel: Kernel = GpuKernel() if settings.search_device == "cuda" else CpuKernel()
+    storage, kernel = _storage(settings), _kernel(settings)
     database = await stack.enter_async_context(open_database(settings))
     await _await_schema(settings, database)
     if not settings.migrate:
@@ -151,6 +152,7 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
             patience=settings.queue_seconds,
             deadline=settings.deadline,
         ),
+        storage=storage,
         snapshots=settings.data_dir / "snapshots",
         snapshot_interval=settings.snapshot_interval,
         poll_interval=settings.poll_interval,
@@ -175,6 +177,23 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     sealing = asyncio.create_task(_seal_what_is_plain(database))
     stack.push_async_callback(_cancelled, sealing)
     return Rooms(settings, arranged, database, sync, access, journal, visions, default)
+
+
+def _storage(settings: Settings) -> Storage:
+    """What galleries are made of. Raises CannotStart for what this installation cannot do."""
+    form, two_stages = settings.gallery_storage, settings.search == "two_stage"
+    if settings.search_device == "cuda" and (form != "float32" or two_stages):
+        raise CannotStart(
+            "A GPU searches float32 rows in one stage. Leave ROLLCALL_GALLERY_STORAGE at float32 "
+            "and ROLLCALL_SEARCH at exact, or set ROLLCALL_SEARCH_DEVICE=cpu."
+        )
+    return Storage(form, settings.data_dir / "scratch", codes=two_stages)
+
+
+def _kernel(settings: Settings) -> Kernel:
+    if settings.search_device == "cuda":
+        return GpuKernel()
+    return CpuKernel(settings.search_shortlist if settings.search == "two_stage" else 0)
 
 
 def _open_packs(
@@ -219,6 +238,7 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 async def _warm_up(app: FastAPI, rooms: Rooms) -> None:
     for vision in rooms.visions.values():
         await asyncio.to_thread(vision.warm_up)
+    await asyncio.to_thread(memory.give_back)
     app.state.warm = True
 
 

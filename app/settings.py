@@ -113,6 +113,19 @@ class Settings(BaseSettings):
         "cpu", description="cpu or cuda; cuda that cannot be used stops the start"
     )
     search_device: Device = Field("cpu", description="where the gallery is searched: cpu or cuda")
+    gallery_storage: Literal["float32", "float16", "int8"] = Field(
+        "float32",
+        description="how templates lie in memory for the scan: 4, 2 or 1 bytes a dimension; "
+        "answers are the same, the exact rows of the smaller ones lie encrypted in data_dir",
+    )
+    search: Literal["exact", "two_stage"] = Field(
+        "exact",
+        description="exact, or two_stage: short codes choose the rows that are looked at, many "
+        "times faster; a person can be missed",
+    )
+    search_shortlist: int = Field(
+        1000, ge=10, le=100_000, description="two_stage: rows that the first stage leaves"
+    )
     workers: int = Field(
         0,
         ge=0,

@@ -20,7 +20,11 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
+from cryptography.hazmat.primitives.ciphers import CipherContext
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -140,6 +144,34 @@ class FileCipher:
             self._aead.decrypt_into(number.to_bytes(NONCE_BYTES, "big"), sealed, bound, into)
         except InvalidTag:
             raise Unreadable("it was changed, moved, or sealed with another key") from None
+
+
+class ScratchCipher:
+    """Hides what a process puts aside on disk and reads again itself: AES-256-CTR.
+
+    The key is made here and lies nowhere else, so with the process all of it is gone. Nothing is
+    authenticated. Each stretch of `new_start()` may be hidden once only; what is hidden can be
+    shown from any multiple of 16 bytes on.
+    """
+
+    def __init__(self) -> None:
+        self._key = AES256(os.urandom(KEY_BYTES))
+
+    def new_start(self) -> int:
+        """Where the counter of a new stretch begins: random, so that no two stretches meet."""
+        return int.from_bytes(os.urandom(16), "big")
+
+    def hide(self, start: int, at: int, plain: "bytes | memoryview") -> bytes:
+        """`plain` as it may be written `at` bytes (a multiple of 16) into the stretch."""
+        return self._stream(start, at).update(plain)
+
+    def show(self, start: int, at: int, hidden: bytes, into: memoryview) -> None:
+        """The reverse, into a buffer of the same length."""
+        self._stream(start, at).update_into(hidden, into)
+
+    def _stream(self, start: int, at: int) -> CipherContext:
+        counter = (start + at // 16) % (1 << 128)
+        return BlockCipher(self._key, CTR(counter.to_bytes(16, "big"))).encryptor()
 
 
 class DataKey:

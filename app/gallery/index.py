@@ -4,7 +4,7 @@ Readers take `gallery.state` once and see one revision from its first row to its
 lock. The gallery has one writer at a time; its caller sees to that.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ from app.gallery.blocks import (
     packed,
 )
 from app.gallery.checksum import Checksum, checksum_of
+from app.gallery.known import Known
+from app.gallery.storage import FLOAT32, Maker, Storage
 from app.types import Floats, Position, Rows
 
 BLOCK_ROWS = 8192
@@ -75,19 +77,29 @@ class State:
 
 
 class Gallery:
-    """The templates of one collection for one model, float32[D] each.
+    """The templates of one collection for one model, float32[D] each, in a storage format.
 
     `state` may be read by any thread at any time. `apply` may be called by one thread at a time.
     The first block is an eighth of `block_rows`, so that small collections stay small.
     """
 
-    def __init__(self, dimension: int, position: Position, *, block_rows: int = BLOCK_ROWS) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        position: Position,
+        *,
+        block_rows: int = BLOCK_ROWS,
+        storage: Storage = FLOAT32,
+    ) -> None:
         if dimension < 1 or block_rows < 1:
             raise ValueError("a gallery needs a dimension and blocks of at least one row")
         self.dimension = dimension
         self._block_rows = block_rows
         self._dead_limit = max(1, block_rows // 128)
+        self._maker = Maker(storage, dimension)
         self._state = State(dimension, position, (), 0, 0)
+        self._faces: Known | None = None  # made when the first row is added
+        self._persons: Known | None = None
 
     @classmethod
     def load(
@@ -97,12 +109,14 @@ class Gallery:
         chunks: Iterable[Rows],
         *,
         block_rows: int = BLOCK_ROWS,
+        storage: Storage = FLOAT32,
     ) -> "Gallery":
         """A gallery of all rows in `chunks`, which are copied.
 
-        Raises ValueError for rows of the wrong shape or length, or a face that comes twice.
+        Raises ValueError for rows of the wrong shape or length, or a face that comes twice, and
+        ScratchFailed.
         """
-        gallery = cls(dimension, position, block_rows=block_rows)
+        gallery = cls(dimension, position, block_rows=block_rows, storage=storage)
         views: list[View] = []
         for chunk in chunks:
             gallery._append(views, *_parts(chunk, dimension))
@@ -125,8 +139,8 @@ class Gallery:
         """Publish the state after `change`, whole.
 
         Raises OutOfOrder unless its revision is the next one, Diverged if it removes a face that
-        is not here or adds one that is, ValueError for rows of the wrong shape or length. The
-        state is then what it was.
+        is not here or adds one that is, ValueError for rows of the wrong shape or length,
+        ScratchFailed where compressed rows find no place. The state is then what it was.
         """
         state = self._state
         if change.revision != state.position.revision + 1:
@@ -135,8 +149,7 @@ class Gallery:
             )
         faces, persons, vectors = _parts(change.added, self.dimension)
         views, leavers = self._without(state.views, packed(change.removed))
-        _refuse_known(views, faces)
-        came = absent(state.views, persons)
+        came = self._newcomers(views, faces, persons) if len(vectors) else 0
         self._append(views, faces, persons, vectors)
         size = sum(view.size for view in views)
         self._state = State(
@@ -146,6 +159,22 @@ class Gallery:
             size,
             state.persons() + came - absent(views, leavers),
         )
+
+    def _newcomers(self, views: list[View], faces: Ids, persons: Ids) -> int:
+        """How many of `persons`, each counted once, have no template in the newest state.
+
+        Raises Diverged if one of `faces` is in `views`. Only who may be known is looked for.
+        """
+        state = self._state
+        if self._faces is None or self._persons is None or self._faces.full:
+            self._faces = Known([view.block.faces[:, : view.used] for view in state.views])
+            self._persons = Known([view.block.persons[:, : view.used] for view in state.views])
+        _refuse_known(views, faces, self._faces.perhaps(faces))
+        perhaps = self._persons.perhaps(persons)
+        known = distinct(perhaps) - absent(state.views, perhaps)
+        self._faces.add(faces)
+        self._persons.add(persons)
+        return distinct(persons) - known
 
     def _without(self, views: tuple[View, ...], removed: Ids) -> tuple[list[View], Ids]:
         """The views without these faces, and whose faces they were.
@@ -176,19 +205,34 @@ class Gallery:
         for number in range(len(views)):
             if number >= len(views) or len(views[number].dead) <= self._dead_limit:
                 continue
-            block, used = views[number].block, views[number].used
-            holes = views[number].dead
-            if number < len(views) - 1:
-                block = block.copy(used)
-                while len(holes) and number < len(views) - 1:
-                    holes = holes[_move_last(views, block, holes) :]
-            view = View(block, used, holes)
-            if len(holes):  # no rows come after this block: close up what it has left
-                live = view.live()
-                view = View(block.copy(live), len(live), NONE_DEAD)
-            views[number] = view
-            if not view.used:
+            view = views[number]
+            moved = [_Rows.of(view.block, slice(0))]
+            wanted = len(view.dead)
+            while wanted and number < len(views) - 1:
+                moved.append(_take_last(views, wanted))
+                wanted -= len(moved[-1].vectors)
+            block = self._refilled(view, _Rows.joined(moved))
+            views[number] = View(block, block.written, NONE_DEAD)
+            if not block.written:
                 del views[number]
+
+    def _refilled(self, view: View, moved: "_Rows") -> Block:
+        """A copy with `moved` in the first of the view's holes, and what holes are left closed up.
+
+        It is written from its first row to its last, each once.
+        """
+        source, block = view.block, self._new(view.block.capacity)
+        begin = 0
+        for number, hole in enumerate([*view.dead.tolist(), view.used]):
+            if begin < hole:
+                _write(block, _Rows.of(source, slice(begin, hole)))
+            if number < len(moved.vectors):
+                _write(block, moved.only(number))
+            begin = hole + 1
+        return block
+
+    def _new(self, capacity: int) -> Block:
+        return Block(self._maker.stored(capacity), self._maker.codes(capacity))
 
     def _append(self, views: list[View], faces: Ids, persons: Ids, vectors: Floats) -> None:
         """Write rows behind the last ones, where no state looks yet."""
@@ -196,33 +240,59 @@ class Gallery:
         while begin < len(vectors):
             if not views or views[-1].used == views[-1].block.capacity:
                 rows = self._block_rows if views else max(1, self._block_rows // 8)
-                views.append(View(Block(rows, self.dimension), 0, NONE_DEAD))
+                views.append(View(self._new(rows), 0, NONE_DEAD))
             last = views[-1]
             block = last.block
             if last.used < block.written:  # an older state may still read behind our end
-                block = block.copy(last.used)
+                block = self._new(block.capacity)
+                _write(block, _Rows.of(last.block, slice(last.used)))
             end = min(len(vectors), begin + block.capacity - last.used)
             block.write(last.used, faces[:, begin:end], persons[:, begin:end], vectors[begin:end])
             views[-1] = View(block, last.used + end - begin, last.dead)
             begin = end
 
 
-def _move_last(views: list[View], block: Block, holes: Index) -> int:
-    """Fill holes of `block` with the last rows of the last view; how many were filled."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Some rows of blocks on their way into another."""
+
+    faces: Ids
+    persons: Ids
+    vectors: Floats
+
+    @classmethod
+    def of(cls, block: Block, part: slice | Index) -> "_Rows":
+        return cls(block.faces[:, part], block.persons[:, part], block.stored.take(part))
+
+    @classmethod
+    def joined(cls, parts: Sequence["_Rows"]) -> "_Rows":
+        return cls(
+            np.concatenate([rows.faces for rows in parts], axis=1),
+            np.concatenate([rows.persons for rows in parts], axis=1),
+            np.concatenate([rows.vectors for rows in parts]),
+        )
+
+    def only(self, number: int) -> "_Rows":
+        part = slice(number, number + 1)
+        return _Rows(self.faces[:, part], self.persons[:, part], self.vectors[part])
+
+
+def _write(block: Block, rows: _Rows) -> None:
+    """Behind the last row that was written."""
+    block.write(block.written, rows.faces, rows.persons, rows.vectors)
+
+
+def _take_last(views: list[View], count: int) -> _Rows:
+    """At most `count` rows that count, from the end of the last view, which is shortened."""
     last = views[-1]
-    rows = last.live()[::-1][: len(holes)]
-    if len(rows):
-        source = last.block
-        into = holes[: len(rows)]
-        block.faces[:, into] = source.faces[:, rows]
-        block.persons[:, into] = source.persons[:, rows]
-        block.vectors[into] = source.vectors[rows]
+    rows = last.live()[::-1][:count]
+    taken = _Rows.of(last.block, rows)
     if len(rows) == last.size:
         views.pop()
     else:
         used = int(rows[-1])
         views[-1] = View(last.block, used, last.dead[last.dead < used])
-    return len(rows)
+    return taken
 
 
 def _parts(rows: Rows, dimension: int) -> tuple[Ids, Ids, Floats]:
@@ -232,9 +302,9 @@ def _parts(rows: Rows, dimension: int) -> tuple[Ids, Ids, Floats]:
     return parts
 
 
-def _refuse_known(views: list[View], faces: Ids) -> None:
-    """Raise Diverged if a face is there already, or comes twice."""
-    known = sum(len(rows) for _, rows in find(views, faces))
+def _refuse_known(views: list[View], faces: Ids, perhaps: Ids) -> None:
+    """Raise Diverged if a face is there already, or comes twice; only `perhaps` may be there."""
+    known = sum(len(rows) for _, rows in find(views, perhaps))
     twice = faces.shape[1] - len(set(as_bytes(faces)))
     if known or twice:
         raise Diverged(f"{known + twice} faces to add are already in the gallery")

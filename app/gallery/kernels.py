@@ -1,4 +1,4 @@
-"""The inner loop: the best rows of one block by inner product. FAISS does the work."""
+"""The inner loop: the best rows of one block by inner product."""
 
 import threading
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.errors import CannotStart, Unavailable
 from app.gallery.blocks import Block
+from app.gallery.storage import Compressed
 from app.types import Floats
 
 Best = tuple[Floats, NDArray[np.int64]]
@@ -20,28 +21,39 @@ faiss.cvar.distance_compute_blas_threshold = 2048
 
 
 class Kernel(Protocol):
-    """Thread-safe. `most` is how many rows it can return for a query."""
+    """Thread-safe. `most` is how many rows it can return for a query. `shortlist` is how many rows
+    a first stage is to leave for each query before any is read; 0: all are read."""
 
     most: int
+    shortlist: int
 
     def best(self, block: Block, used: int, queries: Floats, count: int) -> Best:
         """Similarities float32[Q, count], best first, and rows int64[Q, count] below `used`.
 
         queries: C-contiguous float32[Q, D]; 1 <= count <= min(used, most). A similarity is off
-        by no more than float32 sums of D products can be, in whatever order they are summed.
+        by no more than float32 sums of D products can be, in whatever order they are summed, and
+        the block's `stored.error`.
         """
         ...
 
 
 class CpuKernel:
-    """FAISS on the calling thread alone: parts of a gallery are spread over our own threads."""
+    """The calling thread alone: parts of a gallery are spread over our own threads.
+
+    Rows as they were enrolled are FAISS' work, compressed ones that of the compiled scans.
+    """
 
     most = 1 << 31
 
+    def __init__(self, shortlist: int = 0) -> None:
+        self.shortlist = shortlist
+
     def best(self, block: Block, used: int, queries: Floats, count: int) -> Best:
+        if isinstance(block.stored, Compressed):
+            return block.stored.scan(used, queries, count)
         faiss.omp_set_num_threads(1)  # a setting of the calling thread
         scores, rows = faiss.knn(
-            queries, block.vectors[:used], count, metric=faiss.METRIC_INNER_PRODUCT
+            queries, block.stored.take(slice(used)), count, metric=faiss.METRIC_INNER_PRODUCT
         )
         return scores, rows
 
@@ -63,6 +75,7 @@ class GpuKernel:
     """
 
     most = 2048  # the k that FAISS can select on a GPU
+    shortlist = 0
 
     def __init__(self, device: int = 0) -> None:
         if not hasattr(faiss, "StandardGpuResources"):
@@ -93,11 +106,10 @@ class GpuKernel:
         """An index of the first `used` rows of a block, which only ever gains rows."""
         index = self._indexes.get(block)
         if index is None:
-            dimension = block.vectors.shape[1]
-            index = faiss.GpuIndexFlatIP(self._resources, dimension, self._config)
+            index = faiss.GpuIndexFlatIP(self._resources, block.dimension, self._config)
             self._indexes[block] = index
         if index.ntotal > used:  # for a search on an older state: rare, so it may be dear
             index.reset()
         if index.ntotal < used:
-            index.add(block.vectors[index.ntotal : used])
+            index.add(block.stored.take(slice(index.ntotal, used)))
         return index

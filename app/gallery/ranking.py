@@ -1,14 +1,15 @@
 """From the rows that kernels gave to the candidates of float64 brute force.
 
-Every float32 similarity lies within `_error` of the true one, so whether a block may hide a row
-that counts can be told from the last row it gave; the few blocks that may are looked through
-whole. What is left is scored in float64.
+Every similarity that was scanned lies within `_error` of the true one, so whether a block may
+hide a row that counts can be told from the last row it gave; the few blocks that may are looked
+through whole. What is left is scored in float64.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.gallery.blocks import Index, View
 from app.types import Floats
@@ -34,14 +35,15 @@ class Found:
 def best(found: Found, queries: Floats, top: int, floor: float) -> list[list[Hit]]:
     """The `top` best persons of at least `floor` for each query float32[Q, D], best first."""
     columns = found.scores.shape[1]
+    error = _error(found.views)
     orders = _descending(found.scores, min(columns, 4 * top + 16))
     lists: list[list[Place]] = []
     cutoffs = np.empty(len(queries))
     for number, order in enumerate(orders):
-        places, cutoff = _shortlist(found, number, order, top, floor)
+        places, cutoff = _shortlist(found, number, order, top, floor, error)
         if len(places) == len(order) < columns:  # there may be more of them
             whole = _descending(found.scores[number : number + 1], columns)[0]
-            places, cutoff = _shortlist(found, number, whole, top, floor)
+            places, cutoff = _shortlist(found, number, whole, top, floor, error)
         lists.append(places)
         cutoffs[number] = cutoff
     hidden = (found.hidden >= cutoffs[:, None]) & (found.hidden > -np.inf)
@@ -56,13 +58,20 @@ def best(found: Found, queries: Floats, top: int, floor: float) -> list[list[Hit
     ]
 
 
-def _error(dimension: int) -> float:
-    """How far a float32 dot product of two vectors of length 1.001 may be from the true one.
+def merged(some: Sequence[list[Hit]], others: Sequence[list[Hit]], top: int) -> list[list[Hit]]:
+    """The `top` best persons of both, for each query."""
+    return [_by_person(a + b)[:top] for a, b in zip(some, others, strict=True)]
 
-    Higham, Accuracy and Stability of Numerical Algorithms, 3.1: n u / (1 - n u) for any order of
-    summation; the rest is room for the rounding of what it is compared with.
+
+def _error(views: Sequence[View]) -> float:
+    """How far a dot product of two vectors of length 1.001, as scanned, may be from the true one.
+
+    Of float32 sums: Higham, Accuracy and Stability of Numerical Algorithms, 3.1: n u / (1 - n u)
+    for any order of summation; the rest is room for the rounding of what it is compared with. Of
+    what is stored: Cauchy-Schwarz.
     """
-    return 1.01 * (dimension + 8) * 2.0**-24
+    stored = max(view.block.stored.error for view in views)
+    return 1.01 * (views[0].block.dimension + 8) * 2.0**-24 + stored
 
 
 def _descending(scores: Floats, count: int) -> Index:
@@ -75,14 +84,13 @@ def _descending(scores: Floats, count: int) -> Index:
 
 
 def _shortlist(
-    found: Found, number: int, order: Index, top: int, floor: float
+    found: Found, number: int, order: Index, top: int, floor: float, error: float
 ) -> tuple[list[Place], float]:
     """Every row in `order` that may belong to the answer, and the score that took to be one.
 
     The true similarity of the `top`-th distinct person is at least its score less the error, so
     no row that scores less by twice the error can belong to a better one.
     """
-    error = _error(found.views[0].block.vectors.shape[1])
     cutoff = floor - error
     places: list[Place] = []
     seen: set[bytes] = set()
@@ -103,7 +111,7 @@ def _shortlist(
 def _look_through(view: View, query: Floats, cutoff: float, top: int) -> list[Hit]:
     """The `top` best persons of one view, among all of its rows of at least `cutoff`."""
     # einsum stays on this thread, where a matrix product of NumPy would wake a pool of its own.
-    scores = np.einsum("ij,j->i", view.block.vectors[: view.used], query)
+    scores = np.einsum("ij,j->i", view.block.stored.take(slice(view.used)), query)
     counts = scores >= cutoff
     counts[view.dead] = False
     rows = np.flatnonzero(counts)
@@ -125,7 +133,7 @@ def _scored(lists: Sequence[Sequence[Place]], queries: Floats) -> list[list[Hit]
         if not places:
             answers.append([])
             continue
-        vectors = np.array([view.block.vectors[row] for view, row in places], dtype=np.float64)
+        vectors = _enrolled(places)
         vectors *= query
         answers.append(
             [
@@ -140,6 +148,18 @@ def _scored(lists: Sequence[Sequence[Place]], queries: Floats) -> list[list[Hit]
             ]
         )
     return answers
+
+
+def _enrolled(places: Sequence[Place]) -> NDArray[np.float64]:
+    """The rows of all places, float64[N, D]; what lies in one block is taken at once."""
+    of: dict[View, list[int]] = {}
+    for number, (view, _) in enumerate(places):
+        of.setdefault(view, []).append(number)
+    vectors = np.empty((len(places), places[0][0].block.dimension))
+    for view, numbers in of.items():
+        rows = np.array([places[number][1] for number in numbers], dtype=np.intp)
+        vectors[numbers] = view.block.stored.take(rows)
+    return vectors
 
 
 def _by_person(hits: Iterable[Hit]) -> list[Hit]:

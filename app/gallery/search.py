@@ -7,6 +7,7 @@ depends neither on the kernel nor on what shared its pass over the rows.
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from time import perf_counter
 from typing import Final, Protocol
 from uuid import UUID
@@ -14,16 +15,20 @@ from uuid import UUID
 import numpy as np
 
 from app.batching import MicroBatcher
-from app.gallery.blocks import Index, View, checked
+from app.gallery.blocks import Block, Index, View, checked
 from app.gallery.index import State
 from app.gallery.kernels import CpuKernel, Kernel
-from app.gallery.ranking import Found, Hit, best
+from app.gallery.ranking import Found, Hit, best, merged
 from app.gallery.selection import Few, Selection, everything
+from app.gallery.shortlist import Likely, choose, likely, look_again
 from app.stages import current
 from app.types import Candidate, Floats
 
 SPREAD = 4_000_000
 """Numbers to read for each thread below which another one costs more than it saves."""
+
+_LIGHTER: Final = 4
+"""How many times as fast short codes are looked through as rows are, at least."""
 
 _PIECE: Final = 2048
 """Rows that are copied out at a time."""
@@ -91,9 +96,9 @@ def search_all(
                 key = id(selection.views), id(selection.few)
                 aim = aims.setdefault(key, _Aim(selection))
                 seats[-1].append(_Seat(source, aim, aim.take(ask)))
-    _read(_portions(aims.values()), kernel, pool, threads)
+    _read(_portions(aims.values(), kernel, threads), kernel, pool, threads)
     for aim in aims.values():
-        aim.rank()
+        aim.rank(kernel)
     return [
         [_best_of(at, number, ask) for number in range(len(ask.queries))]
         for ask, at in zip(asks, seats, strict=True)
@@ -111,6 +116,7 @@ class _Aim:
         self.hits: list[list[Hit]] = []
         self._floor = 1.0
         self._scans: list[_Scan] = []
+        self._lists: list[Likely] = []
 
     def take(self, ask: Ask) -> int:
         """Look for `ask` too; the number of its first query here.
@@ -132,9 +138,34 @@ class _Aim:
     def found(self, scan: "_Scan") -> None:
         self._scans.append(scan)
 
-    def rank(self) -> None:
-        """Make `hits` of the scans."""
-        scans = self._scans
+    def listed(self, likely: Likely) -> None:
+        self._lists.append(likely)
+
+    def rank(self, kernel: Kernel) -> None:
+        """Make `hits` of the scans and the lists."""
+        floor = _least(self._floor)
+        self.hits = self._ranked(self._scans, self.queries) if self._scans else []
+        if not self._lists:
+            return
+        chosen = choose(self._lists)
+        found = look_again(self.views, chosen, self.queries, self.top, floor)
+        for number, (hits, each) in enumerate(zip(found, chosen, strict=True)):
+            # One person may have more templates than a list has places.
+            enough = len(hits) == self.top or each.all_rows
+            if enough or each.has_persons(self.views, self.top):
+                continue
+            query = self.queries[number, None]
+            found[number] = self._ranked(self._read_all(kernel, query), query)[0]
+        self.hits = merged(self.hits, found, self.top) if self.hits else found
+
+    def _read_all(self, kernel: Kernel, query: Floats) -> list["_Scan"]:
+        """Every view for one query, whose list has too few persons."""
+        return [
+            _scan(view, *kernel.best(view.block, view.used, query, self.width(view, kernel.most)))
+            for view in self.views
+        ]
+
+    def _ranked(self, scans: Sequence["_Scan"], queries: Floats) -> list[list[Hit]]:
         found = Found(
             views=[scan.view for scan in scans],
             scores=np.concatenate([scan.scores for scan in scans], axis=1),
@@ -142,7 +173,7 @@ class _Aim:
             hidden=np.stack([scan.hidden for scan in scans], axis=1),
             owner=np.repeat(np.arange(len(scans)), [scan.rows.shape[1] for scan in scans]),
         )
-        self.hits = best(found, self.queries, self.top, _least(self._floor))
+        return best(found, queries, self.top, _least(self._floor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +199,7 @@ class _Whole:
     """A block, or its first rows, for all who need just that."""
 
     def __init__(self, view: View) -> None:
-        self.numbers = view.used * view.block.vectors.shape[1]
+        self.numbers = view.used * view.block.dimension
         self._takers: list[tuple[_Aim, View]] = []
 
     def serve(self, aim: _Aim, view: View) -> None:
@@ -205,7 +236,7 @@ class _Part:
     """A few rows of a block for one aim: copied out, and scored all."""
 
     def __init__(self, aim: _Aim, few: Few) -> None:
-        self.numbers = len(few.rows) * few.view.block.vectors.shape[1]
+        self.numbers = len(few.rows) * few.view.block.dimension
         self._aim = aim
         self._few = few
 
@@ -214,11 +245,35 @@ class _Part:
         nothing = np.full(len(queries), -np.inf, dtype=np.float32)
         for begin in range(0, len(rows), min(_PIECE, kernel.most)):
             piece = rows[begin : begin + min(_PIECE, kernel.most)]
-            scores, where = kernel.best(view.block.copy(piece), len(piece), queries, len(piece))
+            scores, where = kernel.best(
+                Block(view.block.stored.copied(piece)), len(piece), queries, len(piece)
+            )
             self._aim.found(_Scan(view, scores, piece[where], nothing))
 
 
-def _portions(aims: Collection[_Aim]) -> list[_Portion]:
+class _Run:
+    """Views whose short codes one thread looks through for an aim, from number `first` on."""
+
+    def __init__(self, aim: _Aim, first: int, views: Sequence[View]) -> None:
+        self._aim, self._first, self._views = aim, first, views
+        rows = sum(view.used for view in views)
+        self.numbers = rows * views[0].block.dimension // _LIGHTER
+
+    def read(self, kernel: Kernel) -> None:
+        aim = self._aim
+        self._aim.listed(likely(self._views, self._first, aim.queries, kernel.shortlist))
+
+
+def _runs(aim: _Aim, threads: int) -> list[_Portion]:
+    """All views of an aim, in as many runs as there are threads to share them."""
+    edges = np.linspace(0, len(aim.views), min(threads, len(aim.views)) + 1).astype(int).tolist()
+    return [_Run(aim, begin, aim.views[begin:end]) for begin, end in pairwise(edges)]
+
+
+def _portions(aims: Collection[_Aim], kernel: Kernel, threads: int) -> list[_Portion]:
+    if kernel.shortlist:
+        runs = [run for aim in aims if aim.views for run in _runs(aim, threads)]
+        return [*runs, *(_Part(aim, few) for aim in aims for few in aim.few)]
     wholes: dict[tuple[int, int], _Whole] = {}
     for aim in aims:
         for view in aim.views:
@@ -318,7 +373,7 @@ class Searcher:
         ask = asking(selections, queries, top, floor)
         templates = sum(selection.size for selection in selections)
         if templates * queries.size <= self._at_once:
-            [(answer, seconds)] = self._run([ask])
+            [(answer, seconds)] = self._together([ask])
         else:
             answer, seconds = await self.batcher.submit(ask)
         current().add("search", seconds)
@@ -330,7 +385,16 @@ class Searcher:
         self._first.shutdown()
         self._others.shutdown()
 
-    def _run(self, asks: Sequence[Ask]) -> list[_Answer]:
+    def _run(self, asks: Sequence[Ask]) -> list[_Answer | Exception]:
+        try:
+            return [*self._together(asks)]
+        except Exception as error:
+            if len(asks) == 1:
+                return [error]
+        # One of them met a fault, of its gallery perhaps; the others need not share it.
+        return [answer for ask in asks for answer in self._run([ask])]
+
+    def _together(self, asks: Sequence[Ask]) -> list[_Answer]:
         begin = perf_counter()
         answers = search_all(asks, self._kernel, pool=self._others, threads=self._threads)
         seconds = perf_counter() - begin

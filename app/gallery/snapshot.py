@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from app.failpoints import hit
 from app.gallery.index import BLOCK_ROWS, Gallery, State
+from app.gallery.storage import FLOAT32, Storage
 from app.types import Position, Rows
 from app.vault import TAG_BYTES, DataKey, FileCipher, Unreadable
 
@@ -105,11 +106,15 @@ def write_snapshot(path: Path, state: State, key: DataKey, *, collection: str, m
 
 
 def read_snapshot(
-    path: Path, keys: Mapping[int, DataKey], *, block_rows: int = BLOCK_ROWS
+    path: Path,
+    keys: Mapping[int, DataKey],
+    *,
+    block_rows: int = BLOCK_ROWS,
+    storage: Storage = FLOAT32,
 ) -> Snapshot:
     """The snapshot in `path`, checked to the last bit; `keys` are the collection's, by version.
 
-    Raises SnapshotUnusable.
+    Raises SnapshotUnusable, and ScratchFailed as Gallery.load does.
     """
     try:
         with path.open("rb", buffering=0) as file:
@@ -122,6 +127,7 @@ def read_snapshot(
                 position,
                 _read_chunks(source, opened),
                 block_rows=block_rows,
+                storage=storage,
             )
             return Snapshot(
                 header["collection"], header["model"], position, gallery, header["key_version"]

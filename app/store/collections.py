@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store import tables
+from app.store.database import Database
 from app.store.errors import CollectionExists, CollectionNotFound
 from app.types import Position
 
@@ -118,6 +119,17 @@ async def heads(connection: AsyncConnection) -> Sequence[Collection]:
     """Every collection with the end of its history, by name."""
     rows = await connection.execute(select(tables.collections).order_by(_c.name))
     return [read(row) for row in rows]
+
+
+async def seen(database: Database) -> Sequence[Collection]:
+    """As `heads`, in one roundtrip: followers ask every second. Raises DatabaseUnavailable."""
+    rows = await database.fetch(
+        "SELECT id, name, model, revision, digest, created_at FROM collections ORDER BY name"
+    )
+    return [
+        Collection(id_, name, model, Position(revision, digest), created_at)
+        for id_, name, model, revision, digest, created_at in rows
+    ]
 
 
 async def census(

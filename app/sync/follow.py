@@ -17,6 +17,7 @@ from app.errors import NotFound, Overloaded
 from app.gallery.search import Searcher
 from app.gallery.selection import Selection, everything, only
 from app.gallery.snapshot import remove_old_formats, remove_snapshot
+from app.gallery.storage import FLOAT32, Storage
 from app.store import collections, history, idempotency
 from app.store.collections import Collection
 from app.store.database import CHANNEL, PATIENCE, Database
@@ -65,6 +66,7 @@ class Sync:
         database: Database,
         searcher: Searcher,
         *,
+        storage: Storage = FLOAT32,
         snapshots: Path,
         snapshot_interval: float,
         poll_interval: float,
@@ -74,6 +76,7 @@ class Sync:
         self.searcher = searcher
         self.loaded = False
         self._database = database
+        self._storage = storage
         self._snapshots = snapshots
         self._snapshot_interval = snapshot_interval
         self._poll_interval = poll_interval
@@ -255,7 +258,7 @@ class Sync:
         if namesake is not None:  # it was dropped and made again, with another id
             self._forget(namesake)
         path = snapshot_path(self._snapshots, collection)
-        index = CollectionIndex(collection, self._database, path)
+        index = CollectionIndex(collection, self._database, path, self._storage)
         self._by_id[collection.id] = index
         self._by_name = {**self._by_name, collection.name: index}
         return index
@@ -287,8 +290,7 @@ class Sync:
     async def _look_at_all(self) -> None:
         # Only who was known before the question can be missed in the answer.
         known = list(self._by_id.values())
-        async with self._database.transaction() as connection:
-            heads = await collections.heads(connection)
+        heads = await collections.seen(self._database)
         self._heard_of = monotonic()
         alive = {collection.id for collection in heads}
         for index in known:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.gallery.index import Change, Gallery, State
+from app.gallery.storage import FLOAT32, Storage
 from app.types import Candidate, Floats, Position, Rows
 
 TIE = 1e-12
@@ -67,9 +68,16 @@ def change(
     return Change(revision, b"%d" % revision, rows_of(added or {}, gallery.dimension), ids(removed))
 
 
-def loaded(templates: Templates, dimension: int, block_rows: int = 8192) -> Gallery:
-    rows = rows_of(templates, dimension)
-    return Gallery.load(dimension, Position(0, b""), [rows], block_rows=block_rows)
+def loaded(
+    templates: Templates, dimension: int, block_rows: int = 8192, storage: Storage = FLOAT32
+) -> Gallery:
+    return Gallery.load(
+        dimension,
+        Position(0, b""),
+        [rows_of(templates, dimension)],
+        block_rows=block_rows,
+        storage=storage,
+    )
 
 
 def similarities(templates: Templates, query: Floats) -> dict[UUID, float]:

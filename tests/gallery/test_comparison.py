@@ -91,7 +91,8 @@ def test_a_face_that_the_index_holds_twice_is_extra() -> None:
     [view] = state.views
     view.block.faces[:, 1] = view.block.faces[:, 0]
     view.block.persons[:, 1] = view.block.persons[:, 0]
-    view.block.vectors[1] = view.block.vectors[0]
+    vectors = view.block.stored.take(slice(2))
+    vectors[1] = vectors[0]
     twice, overwritten, _ = truth
     found = compared(state, truth)
     assert found == Differences(Faces(1, (overwritten,)), Faces(1, (twice,)), Faces())

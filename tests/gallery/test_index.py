@@ -8,7 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from app.gallery.checksum import checksum_of
 from app.gallery.index import Change, Diverged, Gallery, OutOfOrder
+from app.gallery.kernels import CpuKernel
 from app.gallery.search import search
+from app.gallery.storage import FLOAT32
 from app.types import Floats, Position, Rows
 
 from .oracle import assert_right, change, directions, holds, ids, loaded, rows_of, uuids
@@ -19,13 +21,16 @@ DIMENSION = 4
 class GalleryAgainstDictionary(RuleBasedStateMachine):
     """Add, remove, move, reload and search in any order, with blocks of a few rows."""
 
+    storage = FLOAT32
+    kernel = CpuKernel()
+
     def __init__(self) -> None:
         super().__init__()
         self.generator = np.random.default_rng(0)
         self.templates: dict[UUID, tuple[UUID, Floats]] = {}
         self.people = [UUID(int=n) for n in range(6)]  # alike in one half of their ids
         self.pool = directions(self.generator, 12, DIMENSION)
-        self.gallery = Gallery(DIMENSION, Position(0, b""), block_rows=8)
+        self.gallery = Gallery(DIMENSION, Position(0, b""), block_rows=8, storage=self.storage)
         self.kept = [(self.gallery.state, dict(self.templates))]
 
     def fresh(self, count: int) -> dict[UUID, tuple[UUID, Floats]]:
@@ -72,7 +77,11 @@ class GalleryAgainstDictionary(RuleBasedStateMachine):
     def reload(self, block_rows: int) -> None:
         state = self.gallery.state
         self.gallery = Gallery.load(
-            DIMENSION, state.position, list(state.rows()), block_rows=block_rows
+            DIMENSION,
+            state.position,
+            list(state.rows()),
+            block_rows=block_rows,
+            storage=self.storage,
         )
 
     @rule()
@@ -82,7 +91,9 @@ class GalleryAgainstDictionary(RuleBasedStateMachine):
     @rule(top=st.integers(1, 8))
     def look(self, top: int) -> None:
         probes = directions(self.generator, 2, DIMENSION)
-        for probe, candidates in zip(probes, search(self.gallery.state, probes, top), strict=True):
+        for probe, candidates in zip(
+            probes, search(self.gallery.state, probes, top, kernel=self.kernel), strict=True
+        ):
             assert_right(candidates, self.templates, probe, top)
 
     @rule()
@@ -206,9 +217,3 @@ def test_deleting_nearly_everything_gives_the_memory_back() -> None:
     assert len(gallery.state.views) <= 2
     gallery.apply(change(gallery, removed=list(some(4000))[-20:]))
     assert gallery.state.views == ()
-
-
-def test_a_template_takes_at_most_64_bytes_beyond_its_vector() -> None:
-    views = loaded(some(5000), DIMENSION, block_rows=1024).state.views
-    beyond = sum(view.block.faces.nbytes + view.block.persons.nbytes for view in views)
-    assert beyond / sum(view.block.capacity for view in views) <= 64

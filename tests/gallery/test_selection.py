@@ -31,6 +31,7 @@ class Counting(CpuKernel):
     """Counts the rows that are read."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.rows = 0
 
     def best(self, block: Block, used: int, queries: Floats, count: int) -> Best:

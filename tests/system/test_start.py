@@ -116,6 +116,10 @@ def test_an_erased_person_leaves_the_snapshot(
         ({"ROLLCALL_DEVICE": "cuda"}, "provider_unavailable"),
         ({"ROLLCALL_SEARCH_DEVICE": "cuda"}, "provider_unavailable"),
         (
+            {"ROLLCALL_SEARCH_DEVICE": "cuda", "ROLLCALL_GALLERY_STORAGE": "int8"},
+            "A GPU searches float32 rows in one stage",
+        ),
+        (
             {
                 "ROLLCALL_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
                 "ROLLCALL_DATABASE_WAIT": "1",
