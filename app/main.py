@@ -9,7 +9,7 @@ import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from app import __version__, failpoints
+from app import __version__, failpoints, memory
 from app.api import (
     audit,
     collections,
@@ -238,6 +238,7 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 async def _warm_up(app: FastAPI, rooms: Rooms) -> None:
     for vision in rooms.visions.values():
         await asyncio.to_thread(vision.warm_up)
+    await asyncio.to_thread(memory.give_back)
     app.state.warm = True
 
 

@@ -111,6 +111,7 @@ def compare(
                 rounds,
             )
             gain = ratio(figures["Rollcall"], figures["plain route"])
+            print(f"{case}, {count} clients: {gain} times the plain route", flush=True)
             for side, rates in figures.items():
                 report.rows.append(
                     {

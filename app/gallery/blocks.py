@@ -144,7 +144,7 @@ def find(views: Sequence[View], faces: Ids) -> Iterator[tuple[int, Index]]:
     rows, and no memory.
     """
     wanted = Wanted(faces)
-    for number, view in enumerate(views):
+    for number, view in enumerate(views if wanted.names else ()):
         rows = wanted.among(view.block.faces, view)
         if len(rows):
             yield number, rows

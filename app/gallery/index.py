@@ -24,6 +24,7 @@ from app.gallery.blocks import (
     packed,
 )
 from app.gallery.checksum import Checksum, checksum_of
+from app.gallery.known import Known
 from app.gallery.storage import FLOAT32, Maker, Storage
 from app.types import Floats, Position, Rows
 
@@ -97,6 +98,8 @@ class Gallery:
         self._dead_limit = max(1, block_rows // 128)
         self._maker = Maker(storage, dimension)
         self._state = State(dimension, position, (), 0, 0)
+        self._faces: Known | None = None  # made when the first row is added
+        self._persons: Known | None = None
 
     @classmethod
     def load(
@@ -146,8 +149,7 @@ class Gallery:
             )
         faces, persons, vectors = _parts(change.added, self.dimension)
         views, leavers = self._without(state.views, packed(change.removed))
-        _refuse_known(views, faces)
-        came = absent(state.views, persons)
+        came = self._newcomers(views, faces, persons) if len(vectors) else 0
         self._append(views, faces, persons, vectors)
         size = sum(view.size for view in views)
         self._state = State(
@@ -157,6 +159,22 @@ class Gallery:
             size,
             state.persons() + came - absent(views, leavers),
         )
+
+    def _newcomers(self, views: list[View], faces: Ids, persons: Ids) -> int:
+        """How many of `persons`, each counted once, have no template in the newest state.
+
+        Raises Diverged if one of `faces` is in `views`. Only who may be known is looked for.
+        """
+        state = self._state
+        if self._faces is None or self._persons is None or self._faces.full:
+            self._faces = Known([view.block.faces[:, : view.used] for view in state.views])
+            self._persons = Known([view.block.persons[:, : view.used] for view in state.views])
+        _refuse_known(views, faces, self._faces.perhaps(faces))
+        perhaps = self._persons.perhaps(persons)
+        known = distinct(perhaps) - absent(state.views, perhaps)
+        self._faces.add(faces)
+        self._persons.add(persons)
+        return distinct(persons) - known
 
     def _without(self, views: tuple[View, ...], removed: Ids) -> tuple[list[View], Ids]:
         """The views without these faces, and whose faces they were.
@@ -284,9 +302,9 @@ def _parts(rows: Rows, dimension: int) -> tuple[Ids, Ids, Floats]:
     return parts
 
 
-def _refuse_known(views: list[View], faces: Ids) -> None:
-    """Raise Diverged if a face is there already, or comes twice."""
-    known = sum(len(rows) for _, rows in find(views, faces))
+def _refuse_known(views: list[View], faces: Ids, perhaps: Ids) -> None:
+    """Raise Diverged if a face is there already, or comes twice; only `perhaps` may be there."""
+    known = sum(len(rows) for _, rows in find(views, perhaps))
     twice = faces.shape[1] - len(set(as_bytes(faces)))
     if known or twice:
         raise Diverged(f"{known + twice} faces to add are already in the gallery")

@@ -373,7 +373,7 @@ class Searcher:
         ask = asking(selections, queries, top, floor)
         templates = sum(selection.size for selection in selections)
         if templates * queries.size <= self._at_once:
-            [(answer, seconds)] = self._run([ask])
+            [(answer, seconds)] = self._together([ask])
         else:
             answer, seconds = await self.batcher.submit(ask)
         current().add("search", seconds)
@@ -385,7 +385,16 @@ class Searcher:
         self._first.shutdown()
         self._others.shutdown()
 
-    def _run(self, asks: Sequence[Ask]) -> list[_Answer]:
+    def _run(self, asks: Sequence[Ask]) -> list[_Answer | Exception]:
+        try:
+            return [*self._together(asks)]
+        except Exception as error:
+            if len(asks) == 1:
+                return [error]
+        # One of them met a fault, of its gallery perhaps; the others need not share it.
+        return [answer for ask in asks for answer in self._run([ask])]
+
+    def _together(self, asks: Sequence[Ask]) -> list[_Answer]:
         begin = perf_counter()
         answers = search_all(asks, self._kernel, pool=self._others, threads=self._threads)
         seconds = perf_counter() - begin

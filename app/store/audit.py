@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Row, delete, insert, select, text
+from sqlalchemy import Row, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store import tables
@@ -84,12 +84,12 @@ async def append(connection: AsyncConnection, records: Sequence[tuple[UUID, str]
     if not records:
         return
     await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    known = set(
-        (
-            await connection.execute(select(_a.id).where(_a.id.in_([id for id, _ in records])))
-        ).scalars()
-    )
-    sequence, parent = await head(connection)
+    last = select(_a.sequence, _a.digest).order_by(_a.sequence.desc()).limit(1)
+    there = select(func.array_agg(_a.id)).where(_a.id.in_([id for id, _ in records]))
+    found = await connection.execute(last.add_columns(there.scalar_subquery().label("there")))
+    row = found.one_or_none()
+    sequence, parent = (0, BEGINNING) if row is None else (row.sequence, row.digest)
+    known = set(() if row is None else row.there or ())
     rows = []
     for record_id, record in records:
         if record_id in known:
@@ -109,13 +109,6 @@ async def append(connection: AsyncConnection, records: Sequence[tuple[UUID, str]
         parent = digest
     if rows:
         await connection.execute(insert(tables.audit), rows)
-
-
-async def head(connection: AsyncConnection) -> tuple[int, bytes]:
-    """Number and digest of the last row; of the chain's beginning where there is none."""
-    query = select(_a.sequence, _a.digest).order_by(_a.sequence.desc()).limit(1)
-    row = (await connection.execute(query)).one_or_none()
-    return (0, BEGINNING) if row is None else (row.sequence, row.digest)
 
 
 async def links(

@@ -13,7 +13,7 @@ from app.store import audit, collections, crops, durability, persons, tables
 from app.store.audit import Record
 from app.store.collections import Collection
 from app.store.database import CHANNEL, Database
-from app.store.errors import ModelChanged
+from app.store.errors import CollectionNotFound, ModelChanged
 from app.store.persons import NewPerson
 from app.types import Face, Floats, Position
 
@@ -47,6 +47,7 @@ class Change:
         self.connection = connection
         self.collection = collection
         self.record: Record | None = None
+        self._new_persons: set[UUID] = set()
         self._added: list[tuple[UUID, UUID, bytes]] = []
         self._removed: list[UUID] = []
 
@@ -57,7 +58,9 @@ class Change:
 
     async def add_person(self, person: NewPerson) -> UUID:
         """Raises ExternalIdTaken."""
-        return await persons.add(self.connection, self.collection.id, person)
+        person_id = await persons.add(self.connection, self.collection.id, person)
+        self._new_persons.add(person_id)
+        return person_id
 
     async def add_faces(
         self,
@@ -71,8 +74,10 @@ class Change:
         Raises ModelChanged when the collection belongs to another model by now, PersonNotFound
         when the person is not in this collection (any more).
         """
-        if await persons.collection_of(self.connection, person_id) != self.collection.id:
-            raise persons.missing(person_id)
+        if person_id not in self._new_persons:
+            home = await persons.collection_of(self.connection, person_id)
+            if home != self.collection.id:
+                raise persons.missing(person_id)
         if self.collection.model is None:
             await collections.bind(
                 self.connection, self.collection, model, int(embeddings.shape[1])
@@ -183,8 +188,11 @@ def lock_or_make(name: str) -> Lock:
     """Lock the collection of that name, made in the same transaction if there is none."""
 
     async def lock(connection: AsyncConnection) -> Collection:
-        await collections.ensure(connection, name)
-        return await collections.lock(connection, name)
+        try:
+            return await collections.lock(connection, name)
+        except CollectionNotFound:
+            await collections.ensure(connection, name)
+            return await collections.lock(connection, name)
 
     return lock
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import Row, Select, delete, func, insert, select, text
@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store import tables
+from app.store.database import Database
 from app.store.errors import CollectionExists, CollectionNotFound
 from app.types import Position
 
@@ -37,6 +38,14 @@ class Census:
     collection: Collection
     persons: int
     faces: int
+
+
+_SEEN: Final = "SELECT id, name, model, revision, digest, created_at FROM collections"
+
+
+def _from_record(record: Any) -> Collection:
+    id_, name, model, revision, digest, created_at = record
+    return Collection(id_, name, model, Position(revision, digest), created_at)
 
 
 def beginning(collection_id: UUID) -> Position:
@@ -118,6 +127,17 @@ async def heads(connection: AsyncConnection) -> Sequence[Collection]:
     """Every collection with the end of its history, by name."""
     rows = await connection.execute(select(tables.collections).order_by(_c.name))
     return [read(row) for row in rows]
+
+
+async def seen(database: Database) -> Sequence[Collection]:
+    """As `heads`, in one roundtrip: followers ask every second. Raises DatabaseUnavailable."""
+    return [_from_record(row) for row in await database.fetch(f"{_SEEN} ORDER BY name")]
+
+
+async def look(database: Database, name: str) -> Collection | None:
+    """As `find`, in one roundtrip. Raises DatabaseUnavailable."""
+    rows = await database.fetch(f"{_SEEN} WHERE name = $1", name)
+    return _from_record(rows[0]) if rows else None
 
 
 async def census(

@@ -22,6 +22,8 @@ _p = tables.persons.c
 _f = tables.faces.c
 _t = tables.templates.c
 
+_EXTERNAL_ID_KEY: Final = "persons_collection_id_external_id_key"
+
 _MANY: Final = """
 SELECT p.id, c.name AS collection, p.name, p.external_id, p.metadata, p.consent, p.expires_at,
     (SELECT count(*) FROM faces f WHERE f.person_id = p.id) AS face_count
@@ -145,6 +147,9 @@ async def edit(connection: AsyncConnection, person_id: UUID, values: Mapping[str
                     .values(**values, updated_at=func.now())
                 )
         except IntegrityError as error:
+            cause = None if error.orig is None else error.orig.__cause__
+            if getattr(cause, "constraint_name", None) != _EXTERNAL_ID_KEY:
+                raise
             raise _taken(None) from error
     return await get(connection, person_id)
 

@@ -290,8 +290,7 @@ class Sync:
     async def _look_at_all(self) -> None:
         # Only who was known before the question can be missed in the answer.
         known = list(self._by_id.values())
-        async with self._database.transaction() as connection:
-            heads = await collections.heads(connection)
+        heads = await collections.seen(self._database)
         self._heard_of = monotonic()
         alive = {collection.id for collection in heads}
         for index in known:

@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app import memory
 from app.errors import Unavailable
 from app.failpoints import hit
 from app.gallery.index import Change, Diverged, Gallery, OutOfOrder, State
@@ -79,7 +80,9 @@ class CollectionIndex:
         self._saved: tuple[Position, int] | None = None
         self._retry_at = 0.0
         self._erased = False
+        self._removals = 0  # changes that removed somebody
         self._turn = asyncio.Lock()
+        self._saving = asyncio.Lock()
         self._moved = asyncio.Condition()
 
     @property
@@ -147,29 +150,36 @@ class CollectionIndex:
     async def save(self) -> None:
         """Write the snapshot under the newest key unless it is there. Without one the next start
         reads PostgreSQL. Raises DatabaseUnavailable, TemplateUnreadable.
+
+        Following goes on while it is written: a state never changes.
         """
-        async with self._turn:
-            if self.gallery is None or self.position is None:
-                return
-            async with self._database.transaction() as connection:
-                key = await vaultkeys.newest(connection, self.collection_id)
-            if key is None or self._saved == (self.position, key.version):
-                return
+        async with self._saving:
+            async with self._turn:
+                gallery, position, removals = self.gallery, self.position, self._removals
+                if gallery is None or position is None:
+                    return
+                async with self._database.transaction() as connection:
+                    key = await vaultkeys.newest(connection, self.collection_id)
+                if key is None or self._saved == (position, key.version):
+                    return
+                state, model = gallery.state, self.model or ""
             try:
                 await asyncio.to_thread(
                     write_snapshot,
                     self.snapshot,
-                    self.gallery.state,
+                    state,
                     key,
                     collection=str(self.collection_id),
-                    model=self.model or "",
+                    model=model,
                 )
             except OSError as error:
                 log.warning("sync.snapshot_not_written", error=type(error).__name__)
-            else:
-                self._saved = self.position, key.version
-            if self._erased:
-                remove_snapshot(self.snapshot)
+                return
+            finally:
+                if self._erased or self._removals != removals:  # it holds what was erased meanwhile
+                    remove_snapshot(self.snapshot)
+            if self._removals == removals:
+                self._saved = position, key.version
 
     def erase(self) -> None:
         """The collection is gone: leave nothing of it on disk."""
@@ -235,6 +245,7 @@ class CollectionIndex:
             gallery = await _build(dimension, collection.position, rows, self._storage)
         self.gallery, self.model = gallery, collection.model
         self.position = collection.position
+        await asyncio.to_thread(memory.give_back)
         templates = 0 if gallery is None else gallery.state.size
         log.info("sync.loaded", revision=self.revision, templates=templates)
 
@@ -261,6 +272,7 @@ class CollectionIndex:
         if len(change.removed):
             # What was erased must not lie in a file either; the next snapshot is without it.
             remove_snapshot(self.snapshot)
+            self._removals += 1
             self._saved = None
             hit("index.snapshot_removed")
         if self.gallery is not None:

@@ -168,14 +168,14 @@ async def enroll(
 
 async def _vision_for(rooms: Rooms, ask: Enrolment) -> Vision:
     """The pack of the collection, and a look whether the person is there and may be enrolled."""
-    async with rooms.database.transaction() as connection:
-        collection = await collections.find(connection, ask.collection)
-        consent = ask.person.consent
-        if ask.person_id is not None:
+    consent = ask.person.consent
+    collection = await collections.look(rooms.database, ask.collection)
+    if ask.person_id is not None:
+        async with rooms.database.transaction() as connection:
             person = await persons.get(connection, ask.person_id)
-            if person.collection != ask.collection:
-                raise persons.missing(ask.person_id)
-            consent = person.consent
+        if person.collection != ask.collection:
+            raise persons.missing(ask.person_id)
+        consent = person.consent
     if rooms.settings.require_consent and consent is None:
         raise ConsentMissing(
             "This service enrols nobody without consent. Send consent: where you keep the person's."

@@ -204,7 +204,7 @@ def _jpeg(data: bytes, divisor: int = 1) -> Decoded:
         if scans > MAX_SCANS or scans * int(width) * int(height) > MAX_SCANNED:
             raise _broken(f"it takes {scans} scans to draw")
         if colours.lower() in ("cmyk", "ycck"):
-            divisor, pixels = 1, _pillow(data, "JPEG")
+            pixels = _pillow(data, "JPEG")
         else:
             # Strict turns libjpeg's warnings into errors: without it the lower half of a
             # truncated picture would be grey.

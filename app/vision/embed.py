@@ -41,7 +41,7 @@ class Recognizer:
         self.buckets = BUCKETS[device]
         self._contract = part.contract
         self._input = part.input
-        self._session = open_session(part.path, device)
+        self._session = open_session(part.path, device, few_shapes=True)
         self.providers = tuple(self._session.get_providers())
         blank = np.zeros((1, *part.contract.size, 3), dtype=np.uint8)
         try:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,11 +25,6 @@ from app.vision.quality import measure
 
 # A picture is one thread's work; OpenCV's own threads would only take the cores from each other.
 cv2.setNumThreads(1)
-
-
-HALVED: Final = 640
-"""A JPEG whose sides are twice as long is decoded at half the size for who wants the largest face:
-no detector looks at more pixels."""
 
 
 class _Look(NamedTuple):
@@ -141,7 +136,7 @@ class Vision:
         with contextlib.suppress(DecoderUnavailable):
             self.decoder.warm_up()
         for size in self._detector.sizes:
-            self._detector.detect(np.zeros((size, size, 3), dtype=np.uint8))
+            self._detector.detect(np.zeros((size, size, 3), dtype=np.uint8), most=1)
         noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
         for rows in self._recognizer.buckets:
             self._recognizer.embed(np.repeat(noise[None], rows, axis=0))
@@ -194,7 +189,9 @@ def look(
     `stages`.
     """
     with stages("decode"):
-        decoded = decoder.decode_at_least(image, HALVED if most == 1 else 0)
+        # Half of a large picture is as much as the detector looks at, and mostly enough to cut one
+        # face from; of many faces one would be too small.
+        decoded = decoder.decode_at_least(image, detector.sizes[-1] if most == 1 else 0)
     with stages("detect"):
         found = detector.detect(decoded.pixels, most)
         detections = sorted(found, key=lambda each: -each.box.area)[: most or None]

@@ -16,19 +16,9 @@ from app.vision.slopes import without_prelu
 
 log = logging.getLogger(__name__)
 
-PROVIDERS: Final[Mapping[Device, tuple[str, dict[str, str]]]] = {
-    "cpu": ("CPUExecutionProvider", {}),
-    "cuda": (
-        "CUDAExecutionProvider",
-        {
-            # Grow by what is asked: the default doubles, and two sessions then hold four times
-            # what they use.
-            "arena_extend_strategy": "kSameAsRequested",
-            # EXHAUSTIVE measures every new shape for seconds; pictures come in many shapes.
-            "cudnn_conv_algo_search": "HEURISTIC",
-            "do_copy_in_default_stream": "1",
-        },
-    ),
+PROVIDERS: Final[Mapping[Device, str]] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
 }
 
 # ONNX Runtime's exceptions share no base but Exception, so they are named one by one.
@@ -71,18 +61,38 @@ def read_model(path: Path) -> onnx.ModelProto:
     return model
 
 
-def open_session(model: Path | onnx.ModelProto, device: Device) -> onnxruntime.InferenceSession:
+def provider_options(device: Device, *, few_shapes: bool) -> dict[str, str]:
+    """What ONNX Runtime's provider for `device` is told.
+
+    `few_shapes`: whether all shapes that the network will meet are run once at the start.
+    """
+    if device == "cpu":
+        return {}
+    return {
+        # Grow by what is asked: the default doubles, and two sessions then hold four times what
+        # they use.
+        "arena_extend_strategy": "kSameAsRequested",
+        # EXHAUSTIVE finds the fastest convolution, but measures every new shape for seconds.
+        "cudnn_conv_algo_search": "EXHAUSTIVE" if few_shapes else "HEURISTIC",
+        "do_copy_in_default_stream": "1",
+    }
+
+
+def open_session(
+    model: Path | onnx.ModelProto, device: Device, *, few_shapes: bool = False
+) -> onnxruntime.InferenceSession:
     """A session for `model`, a file or its graph, that runs on `device` or does not exist.
 
-    Threads may share it. On CPU it computes in the calling thread alone: measured, a second
-    intra-op thread loses where several images are in flight. Raises PackInvalid for a file that
-    cannot be run and ProviderUnavailable where ONNX Runtime took another provider.
+    `few_shapes` is as in `provider_options`. Threads may share it. On CPU it computes in the
+    calling thread alone: measured, a second intra-op thread loses where several images are in
+    flight. Raises PackInvalid for a file that cannot be run and ProviderUnavailable where ONNX
+    Runtime took another provider.
     """
     name = str(model) if isinstance(model, Path) else "The model"
     graph = read_model(model) if isinstance(model, Path) else model
     if device == "cpu":
         graph = without_prelu(graph)
-    provider, provider_options = PROVIDERS[device]
+    provider = PROVIDERS[device]
     _require(provider)
     onnxruntime.disable_telemetry_events()
     if device == "cuda":
@@ -92,7 +102,7 @@ def open_session(model: Path | onnx.ModelProto, device: Device) -> onnxruntime.I
         session = onnxruntime.InferenceSession(
             graph.SerializeToString(),
             sess_options=_options(),
-            providers=[(provider, provider_options)],
+            providers=[(provider, provider_options(device, few_shapes=few_shapes))],
         )
     except LOAD_ERRORS as error:
         raise PackInvalid(f"{name} cannot be run by ONNX Runtime: {error}") from None

@@ -294,6 +294,43 @@ def test_waiting_searches_share_one_pass_and_get_their_own_answers() -> None:
     assert len(kernel.batches) <= 3
 
 
+class Faulty(Slow):
+    """Fails at one block."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.block = block
+
+    def best(self, block: Block, used: int, queries: Floats, count: int) -> Best:
+        if block is self.block:
+            raise OSError
+        return super().best(block, used, queries, count)
+
+
+def test_a_fault_of_one_gallery_is_not_that_of_another() -> None:
+    galleries = [gallery_of(count, block_rows=8192)[0] for count in (5, 6)]
+    probe = directions(np.random.default_rng(11), 1, 32)
+    kernel = Faulty(galleries[0].state.views[0].block)
+
+    async def ask() -> list[object]:
+        searcher = Searcher(kernel)
+        asks = [
+            asyncio.create_task(searcher.search([everything(galleries[n % 2].state)], probe, 1))
+            for n in range(6)
+        ]
+        await asyncio.sleep(0.05)
+        kernel.go.set()
+        answers = await asyncio.gather(*asks, return_exceptions=True)
+        await searcher.close()
+        return list(answers)
+
+    for n, answer in enumerate(asyncio.run(ask())):
+        if n % 2:
+            assert answer == search(galleries[1].state, probe, 1)
+        else:
+            assert isinstance(answer, OSError)
+
+
 def test_the_searcher_says_how_long_a_search_took() -> None:
     gallery, _ = gallery_of(5)
 

@@ -97,7 +97,7 @@ def test_a_server_that_ended_every_session_costs_nobody_an_error(database_url: s
 
     async def use(database: Database) -> None:
         before = await pids(database)
-        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ANY($1::int[])"
+        end = "SELECT pg_terminate_backend(pid, 5000) FROM unnest($1::int[]) AS pid"
         stranger = await database.listen()
         await stranger.execute(end, list(before))
         await stranger.close()

@@ -73,7 +73,7 @@ def test_the_service_has_a_fair_share_of_the_bare_pipelines_pace(
         print(f"\nbare {pace:.0f} pictures/s, service {served:.0f} requests/s")
         return served / pace
 
-    assert best_of_three(share, 0.35) >= 0.35
+    assert best_of_three(share, 0.2) >= 0.2
 
 
 def test_a_batch_of_searches_is_not_far_from_the_bare_product() -> None:

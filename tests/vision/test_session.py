@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 
 from app.vision.errors import PackInvalid, ProviderUnavailable
-from app.vision.session import open_session
+from app.vision.session import open_session, provider_options
 from tests.tiny_pack import tiny_recognizer
 
 
@@ -20,6 +20,15 @@ def test_threads_are_one_and_do_not_spin() -> None:
     options = open_session(tiny_recognizer(0, 8), "cpu").get_session_options()
     assert options.intra_op_num_threads == 1
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+def test_only_who_meets_few_shapes_lets_cuda_measure_each() -> None:
+    crops = provider_options("cuda", few_shapes=True)
+    pictures = provider_options("cuda", few_shapes=False)
+    assert crops["cudnn_conv_algo_search"] == "EXHAUSTIVE"
+    assert pictures["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert crops["arena_extend_strategy"] == pictures["arena_extend_strategy"] == "kSameAsRequested"
+    assert provider_options("cpu", few_shapes=True) == {}
 
 
 @pytest.mark.skipif(
