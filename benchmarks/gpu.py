@@ -11,6 +11,7 @@ import asyncio
 import ctypes
 import hashlib
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -233,6 +234,8 @@ def main() -> None:
     root = options(__doc__ or "")
     root.add_argument("--rows", type=int, default=10_000_000, help="templates to search")
     asked = root.parse_args()
+    # As Ctrl-C does: what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     reason = missing()
     if reason is not None:
         print(f"Nothing was run: {reason}.", file=sys.stderr)

@@ -10,6 +10,7 @@ plain route (benchmarks/plain_app.py) runs as one worker: two measured slower.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -156,6 +157,8 @@ def main() -> None:
     root.add_argument("--clients", type=int, nargs="+", default=[8, 32], help="clients at a time")
     root.add_argument("--seconds", type=float, default=5.0, help="seconds of a turn")
     asked = root.parse_args()
+    # As Ctrl-C does: what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     report = Report(
         "plain_route" if asked.case == "both" else f"plain_route-{asked.case}",
         "How does the service compare with the route that many write first?",

@@ -9,6 +9,8 @@ and the ratio of processor time a picture is given beside the plain ratio.
 """
 
 import os
+import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -119,6 +121,8 @@ def main() -> None:
     root.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each side")
     root.add_argument("--judged", type=int, default=1000, help="pictures for accuracy; 0: none")
     asked = root.parse_args()
+    # As Ctrl-C does: what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     seconds = 1.0 if asked.quick else asked.seconds
     cores = len(os.sched_getaffinity(0))
     name = Path(asked.pack).name
