@@ -210,7 +210,10 @@ class CollectionIndex:
             await self._load(connection, collection)
         else:
             await self._apply_changes(connection, collection, self.position)
-        self.head = collection
+        # This view of the database may be older than what was seen meanwhile. Whether the head
+        # went back, to a backup, is for the next look at all of them to tell.
+        if collection.position.revision >= self.head.position.revision:
+            self.head = collection
         return collection
 
     async def _read_snapshot(self, connection: AsyncConnection, collection: Collection) -> None:

@@ -114,7 +114,7 @@ class Fuzz:
 def test_every_answer_is_one_that_the_document_names(fuzzed: Fuzz) -> None:
     # Each value at its limits, beyond them and of other types; then at random from a fixed seed.
     answers = fuzzed.run(
-        *("--phases", "coverage,fuzzing", "--max-examples", "8", "--seed", "5", "--no-shrink"),
+        *("--phases", "coverage,fuzzing", "--max-examples", "8", "--seed", "1", "--no-shrink"),
     )
     assert set(answers) >= REACHED
     assert {answer for answer in answers if answer[2] >= 500} <= WAITED

@@ -99,7 +99,9 @@ def test_the_service_recognizes_with_it(
             assert same["threshold"] == calibration.threshold_for_fpir(target, len(photos))
             best = same["faces"][0]["candidates"][0]
             assert best["person"]["external_id"] == name
-            assert best["similarity"] == pytest.approx(1, abs=1e-3)
+            # The same photo, looked at coarsely now: landmarks differ by a pixel or two, and a
+            # network that has seen nine persons makes much of that.
+            assert best["similarity"] > 0.9
             other = client.post(
                 "/identify", files={"image": second}, data={"threshold": -1, "top_k": 4}
             ).json()

@@ -38,9 +38,10 @@ async def equal(replica: Replica, database: Database, faces: int) -> bool:
 
 
 def faces_of(view: View) -> set[UUID]:
-    if view.state is None:
+    if view.selection is None:
         return set()
-    return {UUID(bytes=row.tobytes()) for rows in view.state.rows() for row in rows.faces}
+    state = view.selection.state
+    return {UUID(bytes=row.tobytes()) for rows in state.rows() for row in rows.faces}
 
 
 async def erase_collection(database: Database) -> None:
