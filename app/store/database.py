@@ -218,6 +218,7 @@ async def reaching() -> AsyncIterator[None]:
         OSError,
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,  # asked while the end of its connection was being read
     ) as error:
         fault = _fault(error, lost=not isinstance(error, asyncpg.PostgresError))
         if fault is None:

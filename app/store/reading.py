@@ -13,8 +13,14 @@ import asyncpg
 if TYPE_CHECKING:
     Session = asyncpg.Connection[asyncpg.Record]
 
-# What only a connection that is gone raises, and never a statement.
-_LOST: Final = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)
+# What only a connection that is gone raises, and never a statement; the driver's internal error
+# where its end was being read in the moment that it was asked.
+_LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 
 
 class Reader:

@@ -72,7 +72,9 @@ def test_a_postgres_that_hangs_costs_refusals_in_time_and_nothing_else(
             assert httpx.get(f"{service.url}/{path}", timeout=5).status_code == 200
         answer = httpx.post(f"{service.url}/identify", files={"image": hanks}, timeout=10)
         assert answer.status_code == 200
-        assert answer.json()["details"] is False
+        [face] = answer.json()["faces"]
+        # Names cannot be read; where all were erased a moment ago there are none to read.
+        assert answer.json()["details"] is not bool(face["candidates"])
         everything(signal.SIGCONT)
         recovers(traffic)
     assert "postgres.died" not in service.output(), "what hangs is not killed"
