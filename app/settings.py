@@ -120,8 +120,8 @@ class Settings(BaseSettings):
     )
     search: Literal["exact", "two_stage"] = Field(
         "exact",
-        description="exact, or two_stage: short codes choose the rows that are looked at, many "
-        "times faster; a person can be missed",
+        description="exact, or two_stage: short codes choose the rows that are looked at, several "
+        "times faster among a million; a person can be missed",
     )
     search_shortlist: int = Field(
         1000, ge=10, le=100_000, description="two_stage: rows that the first stage leaves"
