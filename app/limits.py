@@ -38,7 +38,10 @@ class Bucket:
         self.spent_until = max(self.spent_until, now) + self.rate.interval
         self.unsaved += 1
 
-    def saved(self, uses: int, spent_until: float) -> None:
-        """`uses` are counted elsewhere now, where the bucket is spent until `spent_until`."""
+    def saved(self, uses: int) -> None:
+        """`uses` are counted elsewhere now."""
         self.unsaved -= uses
+
+    def seen(self, spent_until: float) -> None:
+        """Elsewhere it is spent until `spent_until`, by what was saved here and by others."""
         self.spent_until = spent_until + self.unsaved * self.rate.interval

@@ -30,7 +30,7 @@ Done = Callable[["Connection"], None]
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What one run heard. `rate` counts the 200s that came within the run, by its seconds.
+    """What one run heard. `rate` counts the 2xx that came within the run, by its seconds.
 
     `cpu` is the processor time of the generator. `slowest`, `p50`, `p99` are seconds from the
     moment at which a request was due to the last byte of its answer. `bodies` are only kept when
@@ -287,11 +287,12 @@ async def _run(url: str, requests: Sequence[bytes], asked: Mapping[str, Any]) ->
     begin, cpu = perf_counter(), process_time()
     await kinds[asked["kind"]](asked["number"], asked["seconds"])
     seconds = asked["seconds"] or perf_counter() - begin
-    took = [each for _, each, status in run.heard if status == 200] or [float("nan")]
+    good = [(at, took) for at, took, status in run.heard if status // 100 == 2]
+    took = [each for _, each in good] or [float("nan")]
     p50, p99 = np.percentile(took, (50, 99))
     statuses = [str(status) for _, _, status in run.heard]
     return {
-        "rate": sum(at <= begin + seconds and s == 200 for at, _, s in run.heard) / seconds,
+        "rate": sum(at <= begin + seconds for at, _ in good) / seconds,
         "count": len(run.heard),
         "p50": float(p50),
         "p99": float(p99),

@@ -45,5 +45,6 @@ def test_what_was_used_elsewhere_counts_and_what_was_not_handed_on_is_not_lost()
     for _ in range(4):
         bucket.spend(0)
     bucket.spend(0)  # while the four were on their way
-    bucket.saved(4, 7.0)  # with three of others
+    bucket.saved(4)
+    bucket.seen(7.0)  # with three of others
     assert (bucket.unsaved, bucket.spent_until) == (1, 8.0)

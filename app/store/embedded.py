@@ -13,6 +13,7 @@ import fcntl
 import importlib.util
 import os
 import pwd
+import select
 import shutil
 import stat
 import subprocess
@@ -77,6 +78,7 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._user = "embedded_postgres" if os.geteuid() == 0 else None
+        self._watched: int | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
@@ -93,6 +95,7 @@ class EmbeddedPostgres:
         finally:
             enough.set()  # not cancelled: a start that is under way must be over before the stop
             await keeper
+            self._look_away()
             await self.stop()
 
     async def start(self) -> str:
@@ -161,7 +164,7 @@ class EmbeddedPostgres:
         loop = asyncio.get_running_loop()
         pause, ask_at, stuck_since = _LOOK_SECONDS, loop.time() + _ASK_SECONDS, inf
         while not await _set_within(enough, pause):
-            if await asyncio.to_thread(self._holder_of_pid_file):
+            if await self._lives():
                 pause = _LOOK_SECONDS
                 if loop.time() < ask_at:
                     continue
@@ -182,6 +185,29 @@ class EmbeddedPostgres:
             else:
                 log.warning("postgres.restarted")
                 pause = _LOOK_SECONDS
+
+    async def _lives(self) -> bool:
+        """Whether the server has a process. A descriptor of one that was found tells its end for
+        the price of a system call, and never takes another of the same number for it."""
+        if self._watched is not None:
+            end = select.poll()
+            end.register(self._watched, select.POLLIN)
+            if not end.poll(0):
+                return True
+            self._look_away()
+        server = await asyncio.to_thread(self._holder_of_pid_file)
+        if server is None:
+            return False
+        with contextlib.suppress(OSError):  # a kernel or a sandbox without it: found anew each time
+            self._watched = os.pidfd_open(server.pid)
+            if not server.is_running():
+                self._look_away()
+        return True
+
+    def _look_away(self) -> None:
+        if self._watched is not None:
+            os.close(self._watched)
+            self._watched = None
 
     async def _is_stuck(self) -> bool:
         """Whether the server refuses connections because it recovers, while nothing recovers it."""

@@ -7,14 +7,15 @@ under a server secret is kept, so that neither the table nor a backup of it open
 import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store import tables, vaultkeys
+from app.store.database import Database
 from app.store.errors import KeyNotFound
 from app.types import Scope
 
@@ -81,6 +82,17 @@ def proof(pepper: bytes, key_id: str, secret: str) -> bytes:
     return hmac.digest(pepper, f"{key_id}:{secret}".encode(), "sha256")
 
 
+# What every process asks again and again.
+_USABLE: Final = (
+    f"SELECT {', '.join(each.name for each in fields(ApiKey))} FROM api_keys "  # noqa: S608
+    "WHERE revoked_at IS NULL"
+)
+_SPENT: Final = """
+SELECT key_id, bucket, extract(epoch FROM spent_until - now())::float8 AS ahead
+FROM key_limits WHERE spent_until > now()
+"""
+
+
 async def create(connection: AsyncConnection, new: NewKey) -> tuple[ApiKey, str]:
     """A new key, and its text: nobody can be shown that again."""
     pepper = await vaultkeys.secret_of(connection, PURPOSE)
@@ -101,7 +113,7 @@ async def create(connection: AsyncConnection, new: NewKey) -> tuple[ApiKey, str]
             .returning(tables.api_keys)
         )
     ).one()
-    return _read(row), _text(key_id, secret)
+    return _read(row._asdict()), _text(key_id, secret)
 
 
 async def rotate(connection: AsyncConnection, key_id: str, grace: timedelta) -> tuple[ApiKey, str]:
@@ -125,7 +137,7 @@ async def rotate(connection: AsyncConnection, key_id: str, grace: timedelta) -> 
     ).one_or_none()
     if row is None:
         raise missing(key_id)
-    return _read(row), _text(key_id, secret)
+    return _read(row._asdict()), _text(key_id, secret)
 
 
 async def revoke(connection: AsyncConnection, key_id: str) -> ApiKey:
@@ -140,19 +152,18 @@ async def revoke(connection: AsyncConnection, key_id: str) -> ApiKey:
     ).one_or_none()
     if row is None:
         raise missing(key_id)
-    return _read(row)
+    return _read(row._asdict())
 
 
 async def page(connection: AsyncConnection, after: str, limit: int) -> Sequence[ApiKey]:
     """Keys by id, revoked ones too."""
     query = select(tables.api_keys).where(_k.id > after).order_by(_k.id).limit(limit)
-    return [_read(row) for row in await connection.execute(query)]
+    return [_read(row._asdict()) for row in await connection.execute(query)]
 
 
-async def usable(connection: AsyncConnection) -> Mapping[str, ApiKey]:
-    """By id, every key that is not revoked."""
-    rows = await connection.execute(select(tables.api_keys).where(_k.revoked_at.is_(None)))
-    return {row.id: _read(row) for row in rows}
+async def usable(database: Database) -> Mapping[str, ApiKey]:
+    """By id, every key that is not revoked, in one roundtrip. Raises DatabaseUnavailable."""
+    return {row["id"]: _read(dict(row)) for row in await database.fetch(_USABLE)}
 
 
 async def used(connection: AsyncConnection, when: Mapping[str, datetime]) -> None:
@@ -178,13 +189,11 @@ async def spend(connection: AsyncConnection, key_id: str, bucket: str, seconds: 
     )
 
 
-async def spent(connection: AsyncConnection) -> Mapping[tuple[str, str], float]:
-    """By key and bucket, the seconds that each is ahead of now; those that are not are left out."""
-    ahead = func.extract("epoch", _l.spent_until - func.now()).label("ahead")
-    rows = await connection.execute(
-        select(_l.key_id, _l.bucket, ahead).where(_l.spent_until > func.now())
-    )
-    return {(row.key_id, row.bucket): float(row.ahead) for row in rows}
+async def spent(database: Database) -> Mapping[tuple[str, str], float]:
+    """By key and bucket, the seconds that each is ahead of now, in one roundtrip; those that are
+    not are left out. Raises DatabaseUnavailable."""
+    rows = await database.fetch(_SPENT)
+    return {(row["key_id"], row["bucket"]): row["ahead"] for row in rows}
 
 
 async def sweep(connection: AsyncConnection) -> None:
@@ -204,19 +213,12 @@ def _text(key_id: str, secret: str) -> str:
     return f"{PREFIX}_{key_id}_{secret}"
 
 
-def _read(row: Row[Any]) -> ApiKey:
+def _read(columns: Mapping[str, Any]) -> ApiKey:
+    names = columns["collections"]
     return ApiKey(
-        id=row.id,
-        name=row.name,
-        scopes=frozenset(row.scopes),
-        collections=None if row.collections is None else frozenset(row.collections),
-        requests_a_minute=row.requests_a_minute,
-        concurrency=row.concurrency,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        revoked_at=row.revoked_at,
-        last_used_at=row.last_used_at,
-        digest=row.digest,
-        previous_digest=row.previous_digest,
-        previous_until=row.previous_until,
+        **{
+            **columns,
+            "scopes": frozenset(columns["scopes"]),
+            "collections": None if names is None else frozenset(names),
+        }
     )

@@ -164,26 +164,33 @@ class Access:
     async def refresh(self) -> None:
         """Hand on what was counted, and read keys and limits. Raises DatabaseUnavailable."""
         async with self._turn:
-            unsaved = {name: one.unsaved for name, one in self._buckets.items() if one.unsaved}
-            used, self._used = self._used, {}
-            try:
-                async with self._database.transaction() as connection:
-                    for (key_id, name), uses in sorted(unsaved.items()):
-                        seconds = uses * self._buckets[key_id, name].rate.interval
-                        await keys.spend(connection, key_id, name, seconds)
-                    await keys.used(connection, used)
-                    ahead = await keys.spent(connection)
-                    self._keys = await keys.usable(connection)
-            except DatabaseUnavailable:
-                self._used = {**used, **self._used}
-                raise
-            self._take_stock(unsaved, ahead)
+            await self._hand_on()
+            ahead = await keys.spent(self._database)
+            self._keys = await keys.usable(self._database)
+            self._take_stock(ahead)
 
-    def _take_stock(self, unsaved: Mapping[Name, int], ahead: Mapping[Name, float]) -> None:
+    async def _hand_on(self) -> None:
+        unsaved = {name: one.unsaved for name, one in self._buckets.items() if one.unsaved}
+        used, self._used = self._used, {}
+        if not unsaved and not used:
+            return
+        try:
+            async with self._database.transaction() as connection:
+                for (key_id, name), uses in sorted(unsaved.items()):
+                    seconds = uses * self._buckets[key_id, name].rate.interval
+                    await keys.spend(connection, key_id, name, seconds)
+                await keys.used(connection, used)
+        except DatabaseUnavailable:
+            self._used = {**used, **self._used}
+            raise
+        for counted, uses in unsaved.items():
+            self._buckets[counted].saved(uses)
+
+    def _take_stock(self, ahead: Mapping[Name, float]) -> None:
         now = monotonic()
         self._elsewhere = {name: now + seconds for name, seconds in ahead.items()}
         for name, bucket in list(self._buckets.items()):
-            bucket.saved(unsaved.get(name, 0), self._elsewhere.get(name, now))
+            bucket.seen(self._elsewhere.get(name, now))
             if not bucket.unsaved and bucket.spent_until <= now:
                 del self._buckets[name]
 

@@ -143,6 +143,10 @@ class Detector:
         look = first_look(pixels.shape[1], pixels.shape[0], self.sizes)
         return [] if largest is None else [self._placed(largest, pixels, look)]
 
+    def give_back(self) -> None:
+        """Free the memory that runs took."""
+        self._net.give_back()
+
     def _largest(self, pixels: Pixels, size: int) -> Detection | None:
         """The largest face by a coarse look; None where it cannot be told from that.
 

@@ -9,7 +9,7 @@ from app.settings import Device
 from app.types import Floats, Pixels
 from app.vision.errors import DeviceFailed, EmbeddingFailed, PackInvalid
 from app.vision.pack import Contract, RecognizerPart
-from app.vision.session import LOAD_ERRORS, RUN_ERRORS, open_session
+from app.vision.session import LOAD_ERRORS, RUN_ERRORS, give_back, open_session
 
 BUCKETS: Final[dict[Device, tuple[int, ...]]] = {
     # Nothing is gained by a batch on CPU, so nothing is padded either.
@@ -73,6 +73,10 @@ class Recognizer:
             return self._patient(crops)
         both = self._patient(np.concatenate([crops, crops[:, :, ::-1]]))
         return np.asarray(both[: len(crops)] + both[len(crops) :], dtype=np.float32)
+
+    def give_back(self) -> None:
+        """Free the memory that runs took."""
+        give_back(self._session)
 
     def _patient(self, crops: Pixels) -> Floats:
         """`_run`, with the batch halved once where the device runs out of memory."""

@@ -131,7 +131,10 @@ class Vision:
         return await self.embedding.submit(_Crops(np.stack(crops), current()))
 
     def warm_up(self) -> None:
-        """Run everything once in the shapes that will come. Blocks; call it off the event loop."""
+        """Run everything once in the shapes that will come, and free the memory that it took.
+
+        Blocks; call it off the event loop.
+        """
         # It is logged, and requests say it by name until a process can be started.
         with contextlib.suppress(DecoderUnavailable):
             self.decoder.warm_up()
@@ -140,6 +143,8 @@ class Vision:
         noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
         for rows in self._recognizer.buckets:
             self._recognizer.embed(np.repeat(noise[None], rows, axis=0))
+        self._detector.give_back()
+        self._recognizer.give_back()
 
     async def close(self) -> None:
         """Answer what waits with Overloaded, let what runs end, and free the threads."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
@@ -20,6 +21,9 @@ PROVIDERS: Final[Mapping[Device, str]] = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
 }
+
+SMALLEST: Final = 32
+"""Pixels of a side where a network takes any size: detectors halve it five times."""
 
 # ONNX Runtime's exceptions share no base but Exception, so they are named one by one.
 LOAD_ERRORS: Final = (
@@ -117,6 +121,21 @@ def open_session(
             got=got,
         )
     return session
+
+
+def give_back(session: onnxruntime.InferenceSession) -> None:
+    """Free the memory that a session's runs took; the next ones take what they need.
+
+    ONNX Runtime keeps what its largest run ever needed. On a CPU that is worth giving back; what a
+    GPU holds is nobody else's. Runs the smallest input once.
+    """
+    if session.get_providers() != [PROVIDERS["cpu"]]:
+        return
+    [asked, *_] = session.get_inputs()
+    smallest = [1, *(each if isinstance(each, int) else SMALLEST for each in asked.shape[1:])]
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    session.run(None, {asked.name: np.zeros(smallest, np.float32)}, options)
 
 
 def _require(provider: str) -> None:

@@ -19,6 +19,10 @@ class Net(Protocol):
         """
         ...
 
+    def give_back(self) -> None:
+        """Free the memory that runs took."""
+        ...
+
     @property
     def coarse(self) -> int:
         """Longest side of a canvas, in pixels, on which it still places the landmarks of a face

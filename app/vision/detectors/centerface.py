@@ -11,7 +11,7 @@ from app.settings import Device
 from app.types import Floats, Pixels
 from app.vision.boxes import Found
 from app.vision.errors import PackInvalid
-from app.vision.session import open_session, read_model
+from app.vision.session import give_back, open_session, read_model
 
 STRIDE: Final = 4
 OUTPUTS: Final = 4
@@ -27,6 +27,9 @@ class CenterFace:
         self._session = open_session(model, device)
         self._input = self._session.get_inputs()[0].name
         self.providers = tuple(self._session.get_providers())
+
+    def give_back(self) -> None:
+        give_back(self._session)
 
     def find(self, canvas: Pixels, threshold: float) -> Found:
         blob = cv2.dnn.blobFromImage(canvas)

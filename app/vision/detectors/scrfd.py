@@ -10,7 +10,7 @@ from app.settings import Device
 from app.types import Pixels
 from app.vision.boxes import Found
 from app.vision.errors import PackInvalid
-from app.vision.session import open_session
+from app.vision.session import give_back, open_session
 
 
 class Scrfd:
@@ -19,7 +19,7 @@ class Scrfd:
     coarse = 256
 
     def __init__(self, path: Path, device: Device) -> None:
-        session = open_session(path, device)
+        self._session = session = open_session(path, device)
         # Left to itself the library makes a further session for every canvas it meets.
         self._model = library.SCRFD(
             model_file=str(path), session=session, static_shape_sessions=False
@@ -27,6 +27,9 @@ class Scrfd:
         if not self._model.use_kps:
             raise PackInvalid(f"{path} finds no landmarks; take an SCRFD file with 'kps' outputs.")
         self.providers = tuple(session.get_providers())
+
+    def give_back(self) -> None:
+        give_back(self._session)
 
     def find(self, canvas: Pixels, threshold: float) -> Found:
         # The library thinks in BGR.

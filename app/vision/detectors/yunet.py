@@ -10,7 +10,7 @@ from app.settings import Device
 from app.types import Floats, Pixels
 from app.vision.boxes import Found
 from app.vision.errors import PackInvalid
-from app.vision.session import open_session
+from app.vision.session import give_back, open_session
 
 STRIDES: Final = (8, 16, 32)
 OUTPUTS: Final = tuple(
@@ -30,6 +30,9 @@ class YuNet:
             raise PackInvalid(f"{path} is not a YuNet network: it has no output '{missing[0]}'.")
         self._input = self._session.get_inputs()[0].name
         self.providers = tuple(self._session.get_providers())
+
+    def give_back(self) -> None:
+        give_back(self._session)
 
     def find(self, canvas: Pixels, threshold: float) -> Found:
         blob = cv2.dnn.blobFromImage(canvas, swapRB=True)
