@@ -52,4 +52,4 @@ def _reader() -> Callable[[ctypes.c_void_p, int], float]:
         read = ctypes.CDLL(str(library)).read_all
     read.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
     read.restype = ctypes.c_float
-    return read  # type: ignore[no-any-return]
+    return lambda address, count: float(read(address, count))

@@ -133,7 +133,8 @@ def _scan(name: str, block: Block, queries: Floats) -> None:
     if name != "codes":
         CpuKernel().best(block, block.capacity, queries, WANTED)
         return
-    assert block.codes is not None  # noqa: S101
+    if block.codes is None:
+        raise ValueError("the block was made without codes")
     compiled.scan_codes(
         np.array([block.codes.address], dtype=np.uintp),
         np.array([block.codes.factors_address], dtype=np.uintp),

@@ -191,12 +191,15 @@ def _done(status: int) -> None:
         raise MemoryError("a scan found no memory")
 
 
-def _lib() -> Any:
+def _built() -> Any:
     if _MODULE is None:
         raise RuntimeError("the compiled scan kernels are not built")
-    return _MODULE.lib
+    return _MODULE
+
+
+def _lib() -> Any:
+    return _built().lib
 
 
 def _at(kind: str, array: NDArray[Any]) -> Any:
-    assert _MODULE is not None  # noqa: S101  _lib was asked before
-    return _MODULE.ffi.cast(kind, array.ctypes.data)
+    return _built().ffi.cast(kind, array.ctypes.data)

@@ -147,7 +147,7 @@ def _nameless(folder: Path) -> int:
     with contextlib.suppress(OSError):  # not every file system can
         return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     descriptor, name = tempfile.mkstemp(prefix=".scratch-", dir=folder)
-    os.unlink(name)  # noqa: PTH108  a name that nobody else has seen
+    Path(name).unlink()
     return descriptor
 
 

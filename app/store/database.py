@@ -92,6 +92,7 @@ class Dialect(PGDialect_asyncpg):
         if session.is_closed():
             return False
         if monotonic() - session.tried_at > _TRIED_SECONDS:
+            # SQLAlchemy's dialects are not typed throughout.
             super().do_ping(dbapi_connection)  # type: ignore[no-untyped-call]
             session.tried_at = monotonic()
         return True

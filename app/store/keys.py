@@ -84,7 +84,7 @@ def proof(pepper: bytes, key_id: str, secret: str) -> bytes:
 
 # What every process asks again and again.
 _USABLE: Final = (
-    f"SELECT {', '.join(each.name for each in fields(ApiKey))} FROM api_keys "  # noqa: S608
+    f"SELECT {', '.join(each.name for each in fields(ApiKey))} FROM api_keys "  # noqa: S608 (our own names)
     "WHERE revoked_at IS NULL"
 )
 _SPENT: Final = """

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.detection import COPIES, Place, Seen, centre_is_seen, letterbox, noses_found
+from benchmarks.copies import COPIES, Place
+from benchmarks.detection import Seen, centre_is_seen, letterbox, noses_found
 
 
 @pytest.mark.parametrize("name", COPIES)

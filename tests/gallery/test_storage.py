@@ -3,7 +3,6 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +34,6 @@ pytestmark = pytest.mark.skipif(
 )
 FORMATS: tuple[Format, ...] = ("float16", "int8")
 FOLDER = Path(tempfile.gettempdir())
-
-
-@pytest.fixture(params=["AVX2", "portable"])
-def way(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Both ways that the kernels can go; the portable one is any processor's."""
-    fast = compiled.use_processor_features(request.param == "AVX2")
-    if request.param == "AVX2" and not fast:
-        pytest.skip("this processor has no AVX2")
-    yield
-    compiled.use_processor_features(True)
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,6 +1,5 @@
 """A search in two stages: what the first leaves is scored and ranked as in an exact search."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,15 +33,6 @@ pytestmark = pytest.mark.skipif(
     not compiled.built(), reason="the compiled scan kernels are not built: make builds them"
 )
 CODES = Storage(codes=True) if compiled.built() else Storage()
-
-
-@pytest.fixture(params=["AVX2", "portable"])
-def way(request: pytest.FixtureRequest) -> Iterator[None]:
-    fast = compiled.use_processor_features(request.param == "AVX2")
-    if request.param == "AVX2" and not fast:
-        pytest.skip("this processor has no AVX2")
-    yield
-    compiled.use_processor_features(True)
 
 
 @settings(deadline=None, max_examples=60)
