@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "evaluate": "measure a pack by the field's protocols",
     "calibrate": "measure which similarity means what, and write it into a pack",
     "finish": "put figures and a model card into a pack, or refuse it",
+    "quantize": "make an INT8 pack of a pack, where that is faster",
     "demo": "all of it, from raw photos to a pack that the service starts with",
     "study": "the experiments of docs/training.md",
 }
