@@ -238,7 +238,7 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 async def _warm_up(app: FastAPI, rooms: Rooms) -> None:
     for vision in rooms.visions.values():
         await asyncio.to_thread(vision.warm_up)
-    await asyncio.to_thread(memory.give_back)
+    await asyncio.to_thread(memory.settle)
     app.state.warm = True
 
 
