@@ -12,7 +12,7 @@ TOOLS_STAMP := $(TOOLS)/.installed
 FUZZ_SECONDS ?= 600
 BENCH       := $(PY) -m benchmarks.
 # Those that need no pictures.
-ALONE       := search mixed growth start frugality
+ALONE       := search kernels mixed growth start frugality
 TORCH       := torch==2.13.0
 # The scan kernels are C. Where they cannot be built, search is exact on float32 without them.
 KERNELS       := $(VENV)/.installed-kernels
@@ -87,10 +87,11 @@ train-demo: $(TEST_STAMP)  ## photos to crops to a trained, measured pack (PHOTO
 
 bench: $(TEST_STAMP)  ## every benchmark, short (DATA=folder with lfw/; PACK=folder of InsightFace's files)
 	@for name in $(ALONE); do $(BENCH)$$name --quick || exit 1; done
-	@if [ -n "$(DATA)" ]; then for name in pipeline service; do \
+	@if [ -n "$(DATA)" ]; then for name in pipeline service bulk detection; do \
 	    $(BENCH)$$name --data $(DATA) --quick || exit 1; done; fi
 	@if [ -n "$(DATA)" ] && [ -n "$(PACK)" ]; then \
-	    $(BENCH)plain_route --data $(DATA) --pack $(PACK) --quick || exit 1; fi
+	    for name in plain_route two_stage; do \
+	    $(BENCH)$$name --data $(DATA) --pack $(PACK) --quick || exit 1; done; fi
 	@$(BENCH)gpu --quick || [ $$? -eq 3 ]
 
 lint: $(TEST_STAMP) $(KERNELS)  ## ruff, mypy --strict, import rules

@@ -1,5 +1,10 @@
 """A session runs where it was asked to run, or there is none."""
 
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -7,6 +12,8 @@ import pytest
 from app.vision.errors import PackInvalid, ProviderUnavailable
 from app.vision.session import open_session, provider_options
 from tests.tiny_pack import tiny_recognizer
+
+STARTER: Final = Path(__file__).parents[2] / "models" / "packs" / "starter"
 
 
 def test_a_session_on_cpu_computes() -> None:
@@ -59,3 +66,28 @@ def test_a_graph_that_cannot_run_is_refused() -> None:
     model.graph.node[0].op_type = "NoSuchOperator"
     with pytest.raises(PackInvalid, match="cannot be run"):
         open_session(model, "cpu")
+
+
+_LARGE_LOOK: Final = """
+import numpy, psutil, sys
+from pathlib import Path
+from app import memory
+from app.vision.detect import open_detector
+from app.vision.pack import read_pack
+
+detector = open_detector(read_pack(Path(sys.argv[1])).detector, "cpu")
+seen = []
+for step in (lambda: detector.detect(numpy.zeros((640, 640, 3), numpy.uint8)), detector.give_back):
+    step()
+    memory.give_back()
+    seen.append(psutil.Process().memory_info().rss)
+print(*seen)
+"""
+
+
+def test_the_memory_of_the_largest_look_is_given_back() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LARGE_LOOK, STARTER], capture_output=True, text=True, check=True
+    )
+    after_the_look, after_it_was_given_back = map(int, done.stdout.split())
+    assert after_it_was_given_back < after_the_look - 30_000_000
