@@ -4,7 +4,7 @@
 
 Three folders of one person a picture: faces cut out, photos as LFW has them (250 x 250), and the
 same photos as large as a phone's. Each goes through `POST /enroll` of a service with an empty
-gallery, part by part, in turns with the bare pipeline (benchmarks.pipeline) over the same files.
+gallery, part by part, in turns with the bare pipeline (benchmarks.pipeline) over its first files.
 """
 
 import itertools

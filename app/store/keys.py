@@ -7,7 +7,7 @@ under a server secret is kept, so that neither the table nor a backup of it open
 import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -83,10 +83,11 @@ def proof(pepper: bytes, key_id: str, secret: str) -> bytes:
 
 
 # What every process asks again and again.
-_USABLE: Final = (
-    f"SELECT {', '.join(each.name for each in fields(ApiKey))} FROM api_keys "  # noqa: S608 (our own names)
-    "WHERE revoked_at IS NULL"
-)
+_USABLE: Final = """
+SELECT id, name, scopes, collections, requests_a_minute, concurrency, created_at, expires_at,
+    revoked_at, last_used_at, digest, previous_digest, previous_until
+FROM api_keys WHERE revoked_at IS NULL
+"""
 _SPENT: Final = """
 SELECT key_id, bucket, extract(epoch FROM spent_until - now())::float8 AS ahead
 FROM key_limits WHERE spent_until > now()

@@ -176,9 +176,9 @@ def detector_of(pack: Path, out: Path) -> DetectorEntry:
     return entry
 
 
-def first_crops(source: Source) -> Pixels:
-    """As many crops as parity is checked on, spread over the source: uint8 [n, 112, 112, 3]."""
-    rows = np.linspace(0, len(source.labels) - 1, max(BATCHES)).astype(np.int64)
+def spread_crops(source: Source, count: int) -> Pixels:
+    """``count`` crops, spread evenly over the source: uint8 [count, 112, 112, 3]."""
+    rows = np.linspace(0, len(source.labels) - 1, count).astype(np.int64)
     return inner(LazyFaces(source).batch(rows))
 
 
@@ -215,7 +215,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.detector_from
         else packaged_detector()
     )
-    crops = first_crops(open_source(*arguments.data))
+    crops = spread_crops(open_source(*arguments.data), max(BATCHES))
     export(kept, out, crops=crops, detector=detector, about=about)
 
 

@@ -7,6 +7,7 @@ one that was trained. It is refused where it is not faster on this machine or no
 
 import argparse
 import logging
+import shutil
 import statistics
 import tempfile
 import time
@@ -39,8 +40,7 @@ from app.vision.pack import (
 from app.vision.session import open_session
 from app.vision.slopes import without_prelu
 from models.training.data import open_source
-from models.training.data.faces import LazyFaces, inner
-from models.training.export import RECOGNIZER, detector_of
+from models.training.export import RECOGNIZER, detector_of, spread_crops
 from models.training.finish import CARD, EVALUATION, PACK
 
 log = logging.getLogger(__name__)
@@ -138,24 +138,18 @@ def run(arguments: argparse.Namespace) -> None:
     if out.resolve() == source.resolve():
         raise ValueError("--out must be another folder than --pack: both models are needed")
     pack, manifest = read_pack(source), read_manifest(source / PACK)
-    crops = _spread(arguments.data, arguments.crops)
-    out.mkdir(parents=True, exist_ok=True)
-    for stale in (EVALUATION, CALIBRATION, CARD, PACK):
-        (out / stale).unlink(missing_ok=True)
-    file = out / RECOGNIZER
-    quantize(pack.recognizer, crops, file)
-    found = compare(pack.recognizer, file, crops)
-    log.info(
-        "%.2f of the time on this machine; cosine to the original %.4f", found.time, found.cosine
-    )
-    if found.cosine < LEAST_COSINE:
-        raise ValueError(f"cosine {found.cosine:.4f} to the original, {LEAST_COSINE} is wanted")
-    if found.time >= 1 and not arguments.slower_too:
-        raise ValueError(
-            f"it takes {found.time:.2f} times as long as the original on this machine. Keep that "
-            "one, or say --slower-too"
-        )
-    made = {
+    data = open_source(*arguments.data)
+    crops = spread_crops(data, min(arguments.crops, len(data.labels)))
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, RECOGNIZER)
+        quantize(pack.recognizer, crops, made)
+        found = compare(pack.recognizer, made, crops)
+        _require(found, slower_too=arguments.slower_too)
+        out.mkdir(parents=True, exist_ok=True)
+        for stale in (EVALUATION, CALIBRATION, CARD, PACK):
+            (out / stale).unlink(missing_ok=True)
+        shutil.copyfile(made, out / RECOGNIZER)
+    figures = {
         "of": pack.model,
         "crops": len(crops),
         "cosine": round(found.cosine, 5),
@@ -168,10 +162,10 @@ def run(arguments: argparse.Namespace) -> None:
             "created": datetime.now(UTC).date().isoformat(),
             "detector": detector_of(source, out),
             "recognizer": manifest.recognizer.model_copy(
-                update={"file": RECOGNIZER, "sha256": hash_file(file)}
+                update={"file": RECOGNIZER, "sha256": hash_file(out / RECOGNIZER)}
             ),
             "calibration_sha256": None,
-            "training": {**training, "run": {**training.get("run", {}), "quantized": made}},
+            "training": {**training, "run": {**training.get("run", {}), "quantized": figures}},
         }
     )
     (out / PACK).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -179,8 +173,14 @@ def run(arguments: argparse.Namespace) -> None:
     log.info("%s: evaluate and calibrate it now, then finish it", out)
 
 
-def _spread(data: list[Path], count: int) -> Pixels:
-    """So many crops, spread over the source: uint8 [n, 112, 112, 3]."""
-    source = open_source(*data)
-    rows = np.linspace(0, len(source.labels) - 1, min(count, len(source.labels))).astype(np.int64)
-    return inner(LazyFaces(source).batch(rows))
+def _require(found: Comparison, *, slower_too: bool) -> None:
+    log.info(
+        "%.2f of the time on this machine; cosine to the original %.4f", found.time, found.cosine
+    )
+    if found.cosine < LEAST_COSINE:
+        raise ValueError(f"cosine {found.cosine:.4f} to the original, {LEAST_COSINE} is wanted")
+    if found.time >= 1 and not slower_too:
+        raise ValueError(
+            f"it takes {found.time:.2f} times as long as the original on this machine. Keep that "
+            "one, or say --slower-too"
+        )

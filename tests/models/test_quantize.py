@@ -46,6 +46,28 @@ def test_the_new_pack_embeds_much_alike_under_another_model(crops: Path, tmp_pat
     assert np.all(cosines > 0.95) and np.all(cosines < 1)
 
 
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (quantize.Comparison(time=1.2, cosine=0.999), "1.20 times as long"),
+        (quantize.Comparison(time=0.5, cosine=0.9), "cosine 0.9000"),
+    ],
+)
+def test_what_is_slower_or_not_alike_is_refused_and_nothing_is_left(
+    crops: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    found: quantize.Comparison,
+    why: str,
+) -> None:
+    # What a machine would find is a matter of the machine.
+    monkeypatch.setattr(quantize, "compare", lambda *_: found)
+    out = tmp_path / "refused"
+    with pytest.raises(ValueError, match=why):
+        quantize.run(asked("--pack", STARTER, "--data", crops, "--out", out))
+    assert not out.exists()
+
+
 def test_a_pack_is_never_written_over_the_one_it_is_made_of(crops: Path) -> None:
     with pytest.raises(ValueError, match="another folder"):
         quantize.run(asked("--pack", STARTER, "--data", crops, "--out", STARTER))
