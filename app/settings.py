@@ -17,6 +17,9 @@ from app.types import ImageLimits
 
 Device = Literal["cpu", "cuda"]
 
+Foreign = Literal["rekognition", "compreface"]
+"""The services whose callers may come in by a door of their own (app.doors)."""
+
 
 @lru_cache(maxsize=64)
 def is_loopback(name: str) -> bool:
@@ -100,6 +103,13 @@ class Settings(BaseSettings):
     )
     require_consent: bool = Field(
         False, description="refuse to enrol a person without a consent reference"
+    )
+
+    console: bool = Field(True, description="serve the console at /")
+    doors: tuple[Foreign, ...] = Field(
+        (),
+        description="answer callers of other services in their own protocol: rekognition, "
+        "compreface (JSON list)",
     )
 
     pack: str = Field("starter", description="a pack in models/packs, or a folder anywhere")
