@@ -112,6 +112,24 @@ async def get_persons(
     )
 
 
+@router.get("/{name}/faces", summary="The enrolled faces of a collection", tags=["persons"])
+async def get_faces(
+    caller: Reader,
+    name: InPath,
+    house: House,
+    request_id: RequestId,
+    cursor: Annotated[Cursor, Query()] = "",
+    limit: Limit = 100,
+) -> schemas.FacePage:
+    """In order of enrolment, in pages, each with whose it is."""
+    page = await browse.face_page(house, caller, name, after=cursor_number(cursor), limit=limit)
+    return schemas.FacePage(
+        faces=[schemas.OwnedFace.owned(face) for face in page.faces],
+        next_cursor=None if page.next is None else str(page.next),
+        request_id=request_id,
+    )
+
+
 def _answer(census: Census, request_id: str) -> schemas.CollectionAnswer:
     collection = schemas.Collection.of(census)
     return schemas.CollectionAnswer(request_id=request_id, **dict(collection))

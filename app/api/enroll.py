@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from app.api import schemas
 from app.api.body import Ask, BodyInvalid, body_of, documented, fingerprint
 from app.api.deps import House, RequestId
-from app.api.fields import CollectionName, Future, ImageBytes, JsonObject, Name
+from app.api.fields import CollectionName, Future, ImageBytes, JsonObject, Name, Reference
 from app.api.guard import Enroller
 from app.store.idempotency import Reservation
 from app.store.persons import NewPerson
@@ -24,6 +24,9 @@ class EnrollAsk(Ask):
 
     images: tuple[ImageBytes, ...] = Field(min_length=1, description="photos of one person")
     collection: CollectionName = "default"
+    references: tuple[Reference, ...] = Field(
+        (), description="your own words for the images, as many as those: file names, ids"
+    )
     person_id: UUID | None = Field(None, description="add the faces to this person")
     name: Name | None = None
     external_id: Name | None = Field(None, description="your own id, unique in the collection")
@@ -36,6 +39,15 @@ class EnrollAsk(Ask):
     on_duplicate: Literal["allow", "flag", "reject"] = Field(
         "flag", description="what to do when someone in the collection already looks like this"
     )
+
+    @model_validator(mode="after")
+    def _one_reference_an_image(self) -> "EnrollAsk":
+        if self.references and len(self.references) != len(self.images):
+            raise ValueError(
+                f"references: send one for each image; {len(self.references)} came for "
+                f"{len(self.images)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _either_known_or_new(self) -> "EnrollAsk":
@@ -79,6 +91,7 @@ async def post(
         person=NewPerson(ask.name, ask.external_id, ask.metadata, ask.consent, ask.expires_at),
         face=ask.face,
         on_duplicate=ask.on_duplicate,
+        references=ask.references,
     )
 
     def shape(enrolled: Enrolled) -> Answer:
@@ -98,6 +111,7 @@ def _answer(enrolled: Enrolled, request_id: str) -> schemas.EnrollAnswer:
             schemas.EnrolledImageFace(
                 id=face_id,
                 image_index=one.image_index,
+                reference=one.reference,
                 **schemas.Face.fields_of(one.face, one.face.quality),
             )
             for face_id, one in zip(enrolled.face_ids, enrolled.accepted, strict=True)

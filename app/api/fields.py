@@ -52,6 +52,13 @@ def _decoded(encoded: str, *, padded: bool) -> bytes:
     return base64.b64decode(encoded, validate=True)
 
 
+def distinct(ids: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Raises ValueError where one comes twice."""
+    if len(set(ids)) < len(ids):
+        raise ValueError("name each of them once")
+    return ids
+
+
 def _object(value: Any, info: ValidationInfo) -> Any:
     """A JSON object that came as text in a form field."""
     if info.mode == "json" or not isinstance(value, str):
@@ -134,6 +141,8 @@ Listed = Annotated[tuple[Entry, ...] | None, COMMAS]
 """Many of something that has no comma in it, or nothing."""
 
 Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
+
+Reference = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
 
 Future = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_future)]
 

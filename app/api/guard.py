@@ -69,8 +69,8 @@ async def _require(house: Rooms, caller: Caller, scopes: list[Scope]) -> None:
         )
 
 
-def _with(scope: Scope) -> Any:
-    return Security(admitted, scopes=[scope])
+def _with(*scopes: Scope) -> Any:
+    return Security(admitted, scopes=list(scopes))
 
 
 # The first parameter of every handler but those of health: FastAPI resolves in this order, so that
@@ -80,6 +80,7 @@ Verifier = Annotated[Caller, _with("verify")]
 Enroller = Annotated[Caller, _with("enroll")]
 Reader = Annotated[Caller, _with("read")]
 Eraser = Annotated[Caller, _with("delete")]
+Merger = Annotated[Caller, _with("enroll", "delete")]
 Embedder = Annotated[Caller, _with("embeddings")]
 Watcher = Annotated[Caller, _with("metrics")]
 Admin = Annotated[Caller, _with("admin")]

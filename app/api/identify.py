@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from app.api import schemas
 from app.api.body import Ask, body_of, documented
@@ -18,7 +18,14 @@ router = APIRouter(tags=["faces"], route_class=Direct)
 
 
 class IdentifyAsk(Ask):
-    image: ImageBytes
+    """A photo, or `face_id`: the template of an enrolled face, which does not find itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["image"]}, {"required": ["face_id"]}]}
+    )
+
+    image: ImageBytes | None = None
+    face_id: UUID | None = Field(None, description="in place of image: an enrolled face")
     collection: CollectionName = "default"
     collections: Listed[CollectionName] = Field(
         None,
@@ -37,6 +44,12 @@ class IdentifyAsk(Ask):
         None, gt=0, lt=1, description="offer somebody for this share of strangers at most"
     )
     min_revision: int = Field(0, ge=0, description="wait until the index has this revision")
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> "IdentifyAsk":
+        if (self.image is None) == (self.face_id is None):
+            raise ValueError("send image or face_id")
+        return self
 
     @model_validator(mode="after")
     def _one_aim(self) -> "IdentifyAsk":
@@ -73,11 +86,14 @@ async def post(
 
     Nobody is an answer too: 200 with `identified` false. No face in the picture is 422.
     """
+    subject = ask.face_id if ask.image is None else ask.image
+    if subject is None:
+        raise AssertionError("the model allows nothing else")
     found = await identify(
         house,
         caller,
         Probe(
-            image=ask.image,
+            subject=subject,
             collections=ask.collections or (ask.collection,),
             person_ids=ask.person_ids,
             top_k=ask.top_k,
@@ -113,7 +129,7 @@ def _face(probed: ProbedFace) -> schemas.IdentifiedFace:
     return schemas.IdentifiedFace(
         identified=bool(probed.matches),
         candidates=[_candidate(rank, match) for rank, match in enumerate(probed.matches, 1)],
-        **schemas.Face.fields_of(probed.face, probed.face.quality),
+        **schemas.Face.fields_of(probed.detection, probed.quality),
     )
 
 

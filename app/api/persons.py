@@ -4,16 +4,17 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from app.api import schemas
-from app.api.body import Ask, body_of, documented
+from app.api.body import Ask, BodyInvalid, body_of, documented
 from app.api.deps import House, RequestId
-from app.api.fields import Future, JsonObject, Name
-from app.api.guard import Enroller, Eraser, Reader
+from app.api.fields import Future, JsonObject, Name, distinct
+from app.api.guard import Enroller, Eraser, Merger, Reader
 from app.types import Person
 from app.usecases import browse
 from app.usecases.erase import erase_face, erase_person
+from app.usecases.move import merge_persons, move_faces
 
 router = APIRouter(tags=["persons"])
 
@@ -26,6 +27,31 @@ class PersonPatch(Ask):
     metadata: JsonObject = Field(default_factory=dict, description="replaces the old object")
     consent: Name | None = None
     expires_at: Future | None = None
+
+
+class FacesAsk(Ask):
+    face_ids: tuple[UUID, ...] = Field(
+        min_length=1, max_length=1000, json_schema_extra={"uniqueItems": True}
+    )
+
+    @field_validator("face_ids")
+    @classmethod
+    def _each_once(cls, ids: tuple[UUID, ...]) -> tuple[UUID, ...]:
+        return distinct(ids)
+
+
+class MergeAsk(Ask):
+    person_ids: tuple[UUID, ...] = Field(
+        min_length=1,
+        max_length=100,
+        description="who is the same person too",
+        json_schema_extra={"uniqueItems": True},
+    )
+
+    @field_validator("person_ids")
+    @classmethod
+    def _each_once(cls, ids: tuple[UUID, ...]) -> tuple[UUID, ...]:
+        return distinct(ids)
 
 
 @router.get("/persons/{person_id}", summary="One person")
@@ -64,9 +90,57 @@ async def get_faces(
     caller: Reader, person_id: UUID, house: House, request_id: RequestId
 ) -> schemas.FacesAnswer:
     """In order of enrolment. Boxes and landmarks are pixels of the image that was enrolled."""
-    found = await browse.faces(house, caller, person_id)
+    found = await browse.faces_of(house, caller, person_id)
     return schemas.FacesAnswer(
         faces=[schemas.KeptFace.kept(face) for face in found], request_id=request_id
+    )
+
+
+@router.post(
+    "/persons/{person_id}/faces",
+    openapi_extra=documented(FacesAsk),
+    summary="Give enrolled faces to a person",
+)
+async def post_faces(
+    caller: Enroller,
+    person_id: UUID,
+    ask: Annotated[FacesAsk, Depends(body_of(FacesAsk))],
+    house: House,
+    request_id: RequestId,
+) -> schemas.MovedAnswer:
+    """For faces that were enrolled for the wrong person of the same collection. Whoever had them
+    stays, also without any face."""
+    moved = await move_faces(house, caller, ask.face_ids, person_id)
+    return schemas.MovedAnswer.of(moved, request_id)
+
+
+@router.post(
+    "/persons/{person_id}/merge",
+    openapi_extra=documented(MergeAsk),
+    summary="Merge persons that are one",
+)
+async def merge(
+    caller: Merger,
+    person_id: UUID,
+    ask: Annotated[MergeAsk, Depends(body_of(MergeAsk))],
+    house: House,
+    request_id: RequestId,
+) -> schemas.MovedAnswer:
+    """Their faces become this person's, and they are erased. Name, external_id, metadata, consent
+    and expires_at of this person stay as they are; what was said of the others is gone."""
+    if person_id in ask.person_ids:
+        raise BodyInvalid("person_ids: a person cannot be merged with itself.")
+    moved = await merge_persons(house, caller, person_id, ask.person_ids)
+    return schemas.MovedAnswer.of(moved, request_id)
+
+
+@router.get("/faces/{face_id}", summary="One enrolled face")
+async def get_face(
+    caller: Reader, face_id: UUID, house: House, request_id: RequestId
+) -> schemas.FaceAnswer:
+    collection, face = await browse.face(house, caller, face_id)
+    return schemas.FaceAnswer(
+        collection=collection, request_id=request_id, **dict(schemas.OwnedFace.owned(face))
     )
 
 

@@ -11,10 +11,11 @@ from app import types
 from app.gallery.checksum import Checksum
 from app.gallery.comparison import Faces
 from app.store.collections import Census
+from app.store.faces import EnrolledFace
 from app.store.keys import ApiKey
-from app.store.persons import EnrolledFace
 from app.sync.audit import Audit
 from app.usecases.erase import Erased
+from app.usecases.move import Moved
 from app.usecases.thresholds import Source
 
 Rounded = Annotated[float, PlainSerializer(lambda value: round(value, 4), return_type=float)]
@@ -88,13 +89,31 @@ class Face(BaseModel):
 
 
 class KeptFace(Face):
-    """An enrolled face."""
+    """An enrolled face. `reference` is your own word for the image that it came from."""
 
     id: UUID
+    reference: str | None
 
     @classmethod
     def kept(cls, face: EnrolledFace) -> "KeptFace":
-        return cls(id=face.id, **cls.fields_of(face.detection, face.quality))
+        return cls(
+            id=face.id, reference=face.reference, **cls.fields_of(face.detection, face.quality)
+        )
+
+
+class OwnedFace(KeptFace):
+    """An enrolled face, and whose it is."""
+
+    person_id: UUID
+
+    @classmethod
+    def owned(cls, face: EnrolledFace) -> "OwnedFace":
+        return cls(
+            id=face.id,
+            person_id=face.person_id,
+            reference=face.reference,
+            **cls.fields_of(face.detection, face.quality),
+        )
 
 
 class EnrolledImageFace(KeptFace):
@@ -289,6 +308,39 @@ class PersonAnswer(PersonInCollection):
 class FacesAnswer(BaseModel):
     faces: list[KeptFace]
     request_id: str
+
+
+class FaceAnswer(OwnedFace):
+    collection: str
+    request_id: str
+
+
+class FacePage(BaseModel):
+    """Send `next_cursor` as `cursor` for the next page; null at the end."""
+
+    faces: list[OwnedFace]
+    next_cursor: str | None
+    request_id: str
+
+
+class MovedAnswer(BaseModel):
+    """The person as it is now, the faces that came to it, and how many persons went for that."""
+
+    person: Person
+    face_ids: list[UUID]
+    merged: int
+    revision: int
+    request_id: str
+
+    @classmethod
+    def of(cls, moved: Moved, request_id: str) -> "MovedAnswer":
+        return cls(
+            person=Person.of(moved.person),
+            face_ids=list(moved.face_ids),
+            merged=moved.merged,
+            revision=moved.revision,
+            request_id=request_id,
+        )
 
 
 class ErasedAnswer(BaseModel):

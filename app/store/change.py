@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.failpoints import hit
-from app.store import audit, collections, crops, durability, persons, tables
+from app.store import audit, collections, crops, durability, faces, idempotency, persons, tables
 from app.store.audit import Record
 from app.store.collections import Collection
 from app.store.database import CHANNEL, Database
@@ -66,18 +66,18 @@ class Change:
         self,
         person_id: UUID,
         model: str,
-        faces: Sequence[Face],
+        detected: Sequence[Face],
         embeddings: Floats,
+        references: Sequence[str | None] = (),
     ) -> list[UUID]:
         """Enrol faces of a person in this collection; binds the model if none is bound yet.
+
+        `embeddings` is float32[len(detected), D]; `references`, where there are any, are as many.
 
         Raises ModelChanged when the collection belongs to another model by now, PersonNotFound
         when the person is not in this collection (any more).
         """
-        if person_id not in self._new_persons:
-            home = await persons.collection_of(self.connection, person_id)
-            if home != self.collection.id:
-                raise persons.missing(person_id)
+        await self._require_here(person_id)
         if self.collection.model is None:
             await collections.bind(
                 self.connection, self.collection, model, int(embeddings.shape[1])
@@ -88,16 +88,17 @@ class Change:
                 f"not {model}. Send the request again.",
                 model=self.collection.model,
             )
-        ids = await persons.add_faces(
+        ids = await faces.add(
             self.connection,
             collection_id=self.collection.id,
             person_id=person_id,
             model=model,
-            faces=faces,
+            faces=detected,
+            references=references or [None] * len(detected),
             embeddings=embeddings,
         )
         self._added += [
-            (face_id, person_id, persons.to_bytes(embedding))
+            (face_id, person_id, faces.to_bytes(embedding))
             for face_id, embedding in zip(ids, embeddings, strict=True)
         ]
         return ids
@@ -108,31 +109,53 @@ class Change:
 
     async def remove_person(self, person_id: UUID) -> int:
         """Erase a person with everything that hangs on it; how many faces went."""
-        faces = tables.faces.c
-        found = select(faces.id).where(faces.person_id == person_id)
-        removed = list((await self.connection.execute(found)).scalars())
-        erased = await self.connection.execute(
-            delete(tables.persons).where(
-                tables.persons.c.id == person_id,
-                tables.persons.c.collection_id == self.collection.id,
-            )
-        )
-        if not erased.rowcount:
-            raise persons.missing(person_id)
+        removed = await faces.ids_of(self.connection, person_id)
+        await persons.remove(self.connection, self.collection.id, person_id)
         self._removed += removed
         return len(removed)
 
     async def remove_face(self, face_id: UUID) -> None:
         """Erase one face and its templates. Raises EnrolledFaceNotFound."""
-        faces = tables.faces.c
-        gone = await self.connection.execute(
-            delete(tables.faces).where(
-                faces.id == face_id, faces.collection_id == self.collection.id
-            )
-        )
-        if not gone.rowcount:
-            raise persons.face_missing(face_id)
+        await faces.remove(self.connection, self.collection.id, face_id)
         self._removed.append(face_id)
+
+    async def move_faces(self, face_ids: Sequence[UUID], person_id: UUID) -> None:
+        """Give enrolled faces of this collection to another person of it.
+
+        In the log they are removed and added again: a template says whose it is. Raises
+        EnrolledFaceNotFound, PersonNotFound, TemplateUnreadable.
+        """
+        await self._require_here(person_id)
+        await faces.move(self.connection, self.collection.id, face_ids, person_id)
+        if self.collection.model is None:
+            return
+        moved = await faces.templates_by_id(self.connection, face_ids, self.collection.model)
+        self._removed += moved.face_ids
+        self._added += [
+            (face_id, person_id, faces.to_bytes(vector))
+            for face_id, vector in zip(moved.face_ids, moved.vectors, strict=True)
+        ]
+
+    async def merge_person(self, person_id: UUID, into: UUID) -> list[UUID]:
+        """Give all faces of a person to another, and erase the person; which faces moved.
+
+        What was answered to enrolments of the one is an answer of the other's from then on, so
+        that a request which is repeated does not enrol anew. Raises PersonNotFound,
+        TemplateUnreadable.
+        """
+        await self._require_here(person_id)
+        moved = await faces.ids_of(self.connection, person_id)
+        await self.move_faces(moved, into)
+        await idempotency.hand_over(self.connection, person_id, into)
+        await persons.remove(self.connection, self.collection.id, person_id)
+        return moved
+
+    async def _require_here(self, person_id: UUID) -> None:
+        if person_id in self._new_persons:
+            return
+        home = await persons.collection_of(self.connection, person_id)
+        if home != self.collection.id:
+            raise persons.missing(person_id)
 
     async def write(self) -> None:
         """Number the change and append it to the log, in the transaction that made it."""
@@ -214,13 +237,11 @@ def lock_of_face(face_id: UUID) -> Lock:
     """Lock the collection of an enrolled face. The lock raises EnrolledFaceNotFound."""
 
     async def lock(connection: AsyncConnection) -> Collection:
-        faces = tables.faces.c
-        found = (
-            await connection.execute(select(faces.collection_id).where(faces.id == face_id))
-        ).scalar_one_or_none()
+        of_face = select(tables.faces.c.collection_id).where(tables.faces.c.id == face_id)
+        found = (await connection.execute(of_face)).scalar_one_or_none()
         collection = None if found is None else await collections.lock_by_id(connection, found)
         if collection is None:
-            raise persons.face_missing(face_id)
+            raise faces.missing(face_id)
         return collection
 
     return lock

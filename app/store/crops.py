@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store import persons, tables, vaultkeys
+from app.store import faces, tables, vaultkeys
 from app.store.errors import CropNotKept, TemplateUnreadable
 from app.vault import DataKey, Unreadable
 
@@ -64,19 +64,6 @@ async def keep(
     )
 
 
-async def home_of(connection: AsyncConnection, face_id: UUID) -> str:
-    """The name of the collection that a face is enrolled in. Raises EnrolledFaceNotFound."""
-    query = (
-        select(tables.collections.c.name)
-        .join(tables.faces, tables.faces.c.collection_id == tables.collections.c.id)
-        .where(tables.faces.c.id == face_id)
-    )
-    name: str | None = (await connection.execute(query)).scalar_one_or_none()
-    if name is None:
-        raise persons.face_missing(face_id)
-    return name
-
-
 async def get(connection: AsyncConnection, face_id: UUID) -> bytes:
     """The crop of a face as PNG. Raises EnrolledFaceNotFound, CropNotKept, TemplateUnreadable."""
     f, c, k = tables.faces.c, tables.crops.c, tables.vault_keys.c
@@ -91,7 +78,7 @@ async def get(connection: AsyncConnection, face_id: UUID) -> bytes:
     )
     row = (await connection.execute(query)).one_or_none()
     if row is None:
-        raise persons.face_missing(face_id)
+        raise faces.missing(face_id)
     if row.picture is None:
         raise CropNotKept(
             "The crop of this face was not kept. ROLLCALL_KEEP_CROPS keeps those of faces that "

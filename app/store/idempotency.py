@@ -101,6 +101,13 @@ async def release(connection: AsyncConnection, reservation: Reservation) -> None
     )
 
 
+async def hand_over(connection: AsyncConnection, person_id: UUID, to: UUID) -> None:
+    """Answers that speak of a person hang on another from then on, and go with that one."""
+    await connection.execute(
+        update(tables.idempotency).where(_i.person_id == person_id).values(person_id=to)
+    )
+
+
 async def sweep(connection: AsyncConnection, hours: float) -> int:
     """Forget answers older than `hours`; how many."""
     gone = await connection.execute(

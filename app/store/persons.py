@@ -1,26 +1,23 @@
-"""Persons and their faces as rows, read and edited inside a transaction of the caller."""
+"""Persons as rows, read and edited inside a transaction of the caller."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-import numpy as np
-from sqlalchemy import Row, Select, func, insert, select, update
+from sqlalchemy import Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store import tables, vaultkeys
+from app.store import tables
 from app.store.database import Database
-from app.store.errors import EnrolledFaceNotFound, ExternalIdTaken, PersonNotFound
-from app.store.sealing import TemplateSeals
-from app.types import Box, Detection, Face, Floats, Person, Quality
+from app.store.errors import ExternalIdTaken, PersonNotFound
+from app.types import Person
 
 _p = tables.persons.c
 _f = tables.faces.c
-_t = tables.templates.c
 
 _EXTERNAL_ID_KEY: Final = "persons_collection_id_external_id_key"
 
@@ -41,15 +38,6 @@ class NewPerson:
     metadata: Mapping[str, Any] | None = None
     consent: str | None = None
     expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolledFace:
-    """A face as it is kept: everything but pixels."""
-
-    id: UUID
-    detection: Detection
-    quality: Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,116 +151,17 @@ async def collection_of(connection: AsyncConnection, person_id: UUID) -> UUID:
     return found
 
 
-async def add_faces(
-    connection: AsyncConnection,
-    *,
-    collection_id: UUID,
-    person_id: UUID,
-    model: str,
-    faces: Sequence[Face],
-    embeddings: Floats,
-) -> list[UUID]:
-    """Faces with their templates, sealed; `embeddings` is float32[len(faces), D].
-
-    The collection's row must be locked. Raises TemplateUnreadable when its key does not open.
-    """
-    ids = [uuid4() for _ in faces]
-    key = await vaultkeys.for_writing(connection, collection_id)
-    seals = TemplateSeals(collection_id, model, {key.version: key})
-    owner = {"collection_id": collection_id, "person_id": person_id}
-    await connection.execute(
-        insert(tables.faces),
-        [
-            {
-                **owner,
-                "id": face_id,
-                "bounding_box": [face.box.x, face.box.y, face.box.width, face.box.height],
-                "landmarks": [float(value) for value in face.landmarks.ravel()],
-                "detection_score": face.score,
-                "quality": asdict(face.quality),
-            }
-            for face_id, face in zip(ids, faces, strict=True)
-        ],
+async def remove(connection: AsyncConnection, collection_id: UUID, person_id: UUID) -> None:
+    """Erase a person with everything that hangs on it. Raises PersonNotFound."""
+    gone = await connection.execute(
+        delete(tables.persons).where(_p.id == person_id, _p.collection_id == collection_id)
     )
-    await connection.execute(
-        insert(tables.templates),
-        [
-            {
-                **owner,
-                "face_id": face_id,
-                "model": model,
-                "key_version": key.version,
-                "vector": seals.seal(key.version, face_id.bytes, to_bytes(embedding)),
-            }
-            for face_id, embedding in zip(ids, embeddings, strict=True)
-        ],
-    )
-    return ids
-
-
-async def faces_of(connection: AsyncConnection, person_id: UUID) -> list[EnrolledFace]:
-    """The faces of a person in order of enrolment. Raises PersonNotFound."""
-    await collection_of(connection, person_id)
-    query = select(tables.faces).where(_f.person_id == person_id).order_by(_f.sequence)
-    return [
-        EnrolledFace(
-            row.id,
-            Detection(
-                Box(*row.bounding_box),
-                np.asarray(row.landmarks, np.float32).reshape(5, 2),
-                row.detection_score,
-            ),
-            Quality(**row.quality),
-        )
-        for row in await connection.execute(query)
-    ]
-
-
-async def templates_of(
-    connection: AsyncConnection, person_id: UUID, model: str
-) -> tuple[list[UUID], Floats]:
-    """Face ids and their templates float32[N, D] by one model, in order of enrolment.
-
-    Raises TemplateUnreadable.
-    """
-    # One statement for templates and keys: a rotation may end between two.
-    query = (
-        select(_t.face_id, _t.vector, _t.key_version, tables.vault_keys)
-        .join(tables.faces, _f.id == _t.face_id)
-        .outerjoin(
-            tables.vault_keys,
-            (tables.vault_keys.c.collection_id == _t.collection_id)
-            & (tables.vault_keys.c.version == _t.key_version),
-        )
-        .join(
-            tables.collection_models,
-            (tables.collection_models.c.collection_id == _t.collection_id)
-            & (tables.collection_models.c.model == _t.model),
-        )
-        .add_columns(_t.collection_id.label("home"), tables.collection_models.c.dimension)
-        .where(_t.person_id == person_id, _t.model == model)
-        .order_by(_f.sequence)
-    )
-    rows = (await connection.execute(query)).all()
-    if not rows:
-        return [], np.empty((0, 0), "f4")
-    keys = {row.version: vaultkeys.opened(connection, row) for row in rows if row.wrapped}
-    seals = TemplateSeals(rows[0].home, model, keys)
-    stored = [(row.face_id.bytes, person_id.bytes, row.vector, row.key_version) for row in rows]
-    return [row.face_id for row in rows], seals.rows(stored, rows[0].dimension).vectors
-
-
-def to_bytes(embedding: Floats) -> bytes:
-    """A template as it is sealed, and as the chain of changes has it: little-endian float32[D]."""
-    return embedding.astype("<f4", copy=False).tobytes()
+    if not gone.rowcount:
+        raise missing(person_id)
 
 
 def missing(person_id: UUID) -> PersonNotFound:
     return PersonNotFound(f"There is no person {person_id}.", person_id=str(person_id))
-
-
-def face_missing(face_id: UUID) -> EnrolledFaceNotFound:
-    return EnrolledFaceNotFound(f"There is no enrolled face {face_id}.", face_id=str(face_id))
 
 
 def _taken(holder: UUID | None) -> ExternalIdTaken:

@@ -126,6 +126,8 @@ faces = Table(
     Column("landmarks", ARRAY(REAL), nullable=False),
     Column("detection_score", REAL, nullable=False),
     Column("quality", JSONB, nullable=False),
+    # The caller's own word for the photo that it came from.
+    Column("reference", Text),
     _now("created_at"),
     ForeignKeyConstraint(
         ["collection_id", "person_id"],

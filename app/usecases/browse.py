@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from app.store import audit, collections, crops, durability, persons
+from app.store import audit, collections, crops, durability, faces, persons
 from app.store.audit import record_of
 from app.store.collections import Census
-from app.store.persons import EnrolledFace, Page
+from app.store.faces import EnrolledFace
+from app.store.persons import Page
 from app.types import Caller, Person
 from app.usecases.looking import known_to
 from app.usecases.rooms import Rooms
@@ -101,22 +102,47 @@ async def edit_person(
     return edited
 
 
-async def faces(rooms: Rooms, caller: Caller, person_id: UUID) -> list[EnrolledFace]:
+async def faces_of(rooms: Rooms, caller: Caller, person_id: UUID) -> list[EnrolledFace]:
     """The faces of a person in order of enrolment. Raises PersonNotFound."""
     async with rooms.database.transaction() as connection:
         owner = await persons.get(connection, person_id)
         _belongs_to(caller, owner)
-        found = await persons.faces_of(connection, person_id)
+        found = await faces.of_person(connection, person_id)
     await _looked_at(rooms, caller, "person.faces", owner)
     return found
+
+
+async def face(rooms: Rooms, caller: Caller, face_id: UUID) -> tuple[str, EnrolledFace]:
+    """The name of the collection it is in, and a face. Raises EnrolledFaceNotFound."""
+    async with rooms.database.transaction() as connection:
+        home = await faces.home_of(connection, face_id)
+        if not caller.sees(home):
+            raise faces.missing(face_id)
+        found = await faces.get(connection, face_id)
+    await rooms.journal.write(record_of(caller, "face.read", collection=home, face_ids=[face_id]))
+    return home, found
+
+
+async def face_page(
+    rooms: Rooms, caller: Caller, name: str, *, after: int, limit: int
+) -> faces.Page:
+    """Faces of a collection in order of enrolment. Raises CollectionNotFound."""
+    known_to(caller, name)
+    async with rooms.database.transaction() as connection:
+        home = await collections.get(connection, name)
+        page = await faces.page(connection, home.id, after=after, limit=limit)
+    await rooms.journal.write(
+        record_of(caller, "face.list", collection=name, faces=len(page.faces))
+    )
+    return page
 
 
 async def crop(rooms: Rooms, caller: Caller, face_id: UUID) -> bytes:
     """The kept crop of a face as PNG. Raises EnrolledFaceNotFound, CropNotKept."""
     async with rooms.database.transaction() as connection:
-        home = await crops.home_of(connection, face_id)
+        home = await faces.home_of(connection, face_id)
         if not caller.sees(home):
-            raise persons.face_missing(face_id)
+            raise faces.missing(face_id)
         picture = await crops.get(connection, face_id)
     await rooms.journal.write(record_of(caller, "face.crop", collection=home, face_ids=[face_id]))
     return picture

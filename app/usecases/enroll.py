@@ -51,7 +51,10 @@ class DuplicatePerson(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What is asked: photos of one person, new or known by `person_id`."""
+    """What is asked: photos of one person, new or known by `person_id`.
+
+    `references`, where there are any, are the caller's words for the images, as many as those.
+    """
 
     collection: str
     images: Sequence[bytes]
@@ -59,6 +62,7 @@ class Enrolment:
     person: NewPerson
     face: Literal["only", "largest"]
     on_duplicate: Literal["allow", "flag", "reject"]
+    references: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Rejected:
 class Accepted:
     image_index: int
     face: Face
+    reference: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,11 @@ async def enroll(
                 await _refuse_duplicates(rooms, vision, ask, embeddings, change)
             person_id = ask.person_id or await change.add_person(ask.person)
             face_ids = await change.add_faces(
-                person_id, vision.model, [one.face for one in accepted], embeddings
+                person_id,
+                vision.model,
+                [one.face for one in accepted],
+                embeddings,
+                [one.reference for one in accepted],
             )
             if pictures:
                 await change.keep_crops(face_ids, pictures)
@@ -213,7 +222,7 @@ async def _look(
             reasons,
             f"The face is not good enough to enrol: {', '.join(reasons).replace('_', ' ')}.",
         )
-    return Accepted(index, faces[0])
+    return Accepted(index, faces[0], ask.references[index] if ask.references else None)
 
 
 async def _pictures(rooms: Rooms, accepted: Sequence[Accepted]) -> list[bytes]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.failpoints import hit
-from app.store import audit, collections, durability, persons
+from app.store import audit, collections, durability, faces, persons
 from app.store import change as changes
 from app.store.audit import record_of
 from app.store.change import Change, changing
@@ -28,10 +28,10 @@ async def erase_person(rooms: Rooms, caller: Caller, person_id: UUID) -> Erased:
     async with changing(rooms.database, changes.lock_of_person(person_id)) as change:
         if not caller.sees(change.collection.name):
             raise persons.missing(person_id)
-        faces = await _remove(change, caller, person_id, "person.erase")
+        count = await _remove(change, caller, person_id, "person.erase")
     await rooms.sync.applied(change.collection, change.revision)
     hit("change.applied")
-    return Erased(change.collection.name, 1, faces, change.revision)
+    return Erased(change.collection.name, 1, count, change.revision)
 
 
 async def expire_person(rooms: Rooms, caller: Caller, person_id: UUID) -> None:
@@ -59,7 +59,7 @@ async def erase_face(rooms: Rooms, caller: Caller, face_id: UUID) -> Erased:
     async with changing(rooms.database, changes.lock_of_face(face_id)) as change:
         name = change.collection.name
         if not caller.sees(name):
-            raise persons.face_missing(face_id)
+            raise faces.missing(face_id)
         await change.remove_face(face_id)
         change.record = record_of(
             caller, "face.erase", collection=name, face_ids=[face_id], revision=change.revision

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+import numpy as np
+
 from app.errors import Conflict
 from app.stages import current
-from app.store import persons
+from app.store import faces, persons
 from app.store.audit import record_of
 from app.store.errors import DatabaseUnavailable
 from app.sync.follow import View
-from app.types import Caller, Candidate, Face, Person
+from app.types import Caller, Candidate, Detection, Face, Person, Quality
 from app.usecases.looking import known_to, naming
 from app.usecases.rooms import Rooms
 from app.usecases.thresholds import Threshold, for_identify
 from app.vision.errors import FaceNotFound
+from app.vision.faces import Vision
 
 # The index can say who it is without names. A busy machine is worth waiting for, a database that
 # nobody has heard of lately is not.
@@ -31,10 +34,10 @@ class ModelsDiffer(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What is asked. `max_faces` 0 means every face of the picture; with `person_ids` nobody else
-    is offered. `min_revision` is for one collection alone."""
+    """What is asked: a photo, or an enrolled face by its id. `max_faces` 0 means every face of the
+    photo; with `person_ids` nobody else is offered. `min_revision` is for one collection alone."""
 
-    image: bytes
+    subject: bytes | UUID
     collections: Sequence[str]
     person_ids: Sequence[UUID] | None
     top_k: int
@@ -55,7 +58,8 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class ProbedFace:
-    face: Face
+    detection: Detection | Face
+    quality: Quality
     matches: list[Match]
 
 
@@ -84,11 +88,14 @@ class Identified:
         return sum(each.gallery_size for each in self.collections)
 
 
+_Seen = tuple[Detection | Face, Quality]
+
+
 async def identify(rooms: Rooms, caller: Caller, probe: Probe) -> Identified:
     """Candidates at or above the threshold, by face.
 
-    Raises ImageRefused (FaceNotFound too), CollectionNotFound, ModelsDiffer, TargetUnsupported,
-    ModelNotLoaded, and what is temporarily unavailable.
+    Raises ImageRefused (FaceNotFound too), CollectionNotFound, EnrolledFaceNotFound, ModelsDiffer,
+    TargetUnsupported, ModelNotLoaded, and what is temporarily unavailable.
     """
     views = await _views(rooms, caller, probe)
     vision = rooms.vision_for(_model_of(views))
@@ -99,15 +106,16 @@ async def identify(rooms: Rooms, caller: Caller, probe: Probe) -> Identified:
         threshold=probe.threshold,
         target_fpir=probe.target_fpir,
     )
-    with naming("image"):
-        faces, embeddings = await vision.recognise(probe.image, probe.max_faces)
-        if not faces:
-            raise FaceNotFound
-    found = await rooms.sync.search(views, embeddings, probe.top_k, threshold.value)
+    if isinstance(probe.subject, UUID):
+        seen, found = await _by_enrolled(
+            rooms, caller, vision.model, views, probe.subject, probe.top_k, threshold.value
+        )
+    else:
+        seen, found = await _by_photo(rooms, vision, views, probe.subject, probe, threshold.value)
     known = await _persons(rooms, {one.person_id for each in found for one in each})
     probed = [
-        ProbedFace(face, _matches(candidates, views, known))
-        for face, candidates in zip(faces, found, strict=True)
+        ProbedFace(detection, quality, _matches(candidates, views, known))
+        for (detection, quality), candidates in zip(seen, found, strict=True)
     ]
     await rooms.journal.write(
         record_of(
@@ -127,6 +135,58 @@ async def identify(rooms: Rooms, caller: Caller, probe: Probe) -> Identified:
         model=vision.model,
         details=known is not None,
     )
+
+
+async def _by_photo(
+    rooms: Rooms, vision: Vision, views: list[View], image: bytes, probe: Probe, threshold: float
+) -> tuple[list[_Seen], list[list[Candidate]]]:
+    with naming("image"):
+        shown, embeddings = await vision.recognise(image, probe.max_faces)
+        if not shown:
+            raise FaceNotFound
+    found = await rooms.sync.search(views, embeddings, probe.top_k, threshold)
+    return [(face, face.quality) for face in shown], found
+
+
+async def _by_enrolled(
+    rooms: Rooms,
+    caller: Caller,
+    model: str,
+    views: list[View],
+    face_id: UUID,
+    top_k: int,
+    threshold: float,
+) -> tuple[list[_Seen], list[list[Candidate]]]:
+    """A face finds itself, which says nothing: whoever it belongs to is offered by other faces.
+
+    Raises EnrolledFaceNotFound, ModelsDiffer.
+    """
+    async with rooms.database.transaction() as connection:
+        if not caller.sees(await faces.home_of(connection, face_id)):
+            raise faces.missing(face_id)
+        face = await faces.get(connection, face_id)
+        own = await faces.templates_of(connection, face.person_id, model)
+    if face_id not in own.face_ids:
+        raise ModelsDiffer(
+            f"This face has no template by model {model}, which the collection is bound to. "
+            "Send a photo instead.",
+            models=[model],
+        )
+    place = own.face_ids.index(face_id)
+    probe = own.vectors[place]
+    [found] = await rooms.sync.search(views, probe[np.newaxis], top_k + 1, threshold)
+    similarities = own.vectors.astype(np.float64) @ probe.astype(np.float64)
+    similarities[place] = -np.inf
+    best = int(similarities.argmax())
+    others = []
+    for each in found:
+        if each.face_id != face_id:
+            others.append(each)
+        elif similarities[best] >= threshold:
+            similarity = float(similarities[best])
+            others.append(Candidate(each.person_id, own.face_ids[best], similarity, each.source))
+    others.sort(key=lambda each: -each.similarity)
+    return [(face.detection, face.quality)], [others[:top_k]]
 
 
 async def _views(rooms: Rooms, caller: Caller, probe: Probe) -> list[View]:

@@ -6,7 +6,7 @@ from uuid import UUID
 import numpy as np
 
 from app.errors import Conflict
-from app.store import collections, persons
+from app.store import collections, faces, persons
 from app.store.audit import record_of
 from app.types import Caller, Face
 from app.usecases.looking import known_to, recognised
@@ -84,13 +84,13 @@ async def verify_person(
         if await persons.collection_of(connection, person_id) != home.id:
             raise persons.missing(person_id)
         vision = rooms.vision_for(home.model)
-        face_ids, templates = await persons.templates_of(connection, person_id, vision.model)
-    if not face_ids:
+        known = await faces.templates_of(connection, person_id, vision.model)
+    if not known.face_ids:
         raise NothingToCompare("This person has no enrolled face. Enrol one first.")
     rooms.access.allow_verify(caller.key_id, str(person_id))
     threshold = _threshold(rooms, vision, aim)
     face, probe = await recognised(vision, image, "image")
-    similarities = templates.astype(np.float64) @ probe.astype(np.float64)
+    similarities = known.vectors.astype(np.float64) @ probe.astype(np.float64)
     best = int(similarities.argmax())
     verified = Verified(
         float(similarities[best]),
@@ -98,7 +98,7 @@ async def verify_person(
         _fmr(vision, threshold),
         face,
         None,
-        face_ids[best],
+        known.face_ids[best],
         vision.model,
     )
     if not verified.verified:

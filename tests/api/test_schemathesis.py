@@ -44,6 +44,7 @@ REACHED = {
     ("DELETE", "/collections/{name}", 200),
     ("GET", "/collections/{name}/persons", 200),
     ("PATCH", "/persons/{person_id}", 200),
+    ("GET", "/collections/{name}/faces", 200),
     ("GET", "/audit", 200),
     ("GET", "/models", 200),
     ("POST", "/verify", 200),
@@ -56,27 +57,22 @@ WAITED = {("POST", "/identify", 503)}
 def fuzzed(serve: Callable[..., Service], tmp_path: Path, hanks: bytes, astronaut: bytes) -> "Fuzz":
     # A person may be tried as often as the fuzzer likes.
     service = serve(ROLLCALL_REQUIRE_KEYS="true", ROLLCALL_VERIFY_FAILURES="0")
-    key = make_on_command_line(service, *(f"--scope={scope}" for scope in SCOPES))
     images = []
     for name, image in (("hanks", hanks), ("astronaut", astronaut)):
         (tmp_path / name).write_bytes(image)
         images.append(str(tmp_path / name))
-    with service.client() as client:
-        client.headers["Authorization"] = f"Bearer {key}"
-        wait_until(lambda: client.get("/keys").status_code == 200)
-    return Fuzz(service, key, images, tmp_path)
+    return Fuzz(service, images, tmp_path)
 
 
 class Fuzz:
-    """schemathesis as its users run it. Its key may do all and has no limits."""
+    """schemathesis as its users run it, each time with a key that may do all and has no limits."""
 
-    def __init__(self, service: Service, key: str, images: list[str], folder: Path) -> None:
+    def __init__(self, service: Service, images: list[str], folder: Path) -> None:
         # One method that an address does not take is as good as six.
         (folder / "schemathesis.toml").write_text(
             '[phases.coverage]\nunexpected-methods = ["PUT"]\n'
         )
         self.service = service
-        self._key = key
         self._folder = folder
         self._image = Path(images[0])
         self._environment = {
@@ -84,11 +80,16 @@ class Fuzz:
             "PYTHONPATH": str(ROOT),
             "SCHEMATHESIS_HOOKS": "tests.api.schemathesis_hooks",
             "FUZZ_IMAGES": ":".join(images),
-            "FUZZ_KEY": key.split("_")[1],
         }
 
-    def _enrolled(self, client: httpx.Client) -> str:
+    def _enrolled(self, key: str) -> str:
         """A person who is there now; what the run before left behind in the queues goes first."""
+        with self.service.client() as client:
+            client.headers["Authorization"] = f"Bearer {key}"
+            wait_until(lambda: client.get("/keys").status_code == 200)
+            return self._enrol(client)
+
+    def _enrol(self, client: httpx.Client) -> str:
         give_up = time.monotonic() + 60
         while True:
             answer = client.post("/enroll", files={"images": self._image.read_bytes()})
@@ -100,19 +101,19 @@ class Fuzz:
 
     def run(self, *options: str) -> Counter[tuple[str, str, int]]:
         """What was answered how often so far. Fails with the report of what was wrong."""
-        with self.service.client() as client:  # whoever was there before may be erased by now
-            client.headers["Authorization"] = f"Bearer {self._key}"
-            person = self._enrolled(client)
+        # Whoever was there before may be erased by now, and the key revoked: fuzzers find its id.
+        key = make_on_command_line(self.service, *(f"--scope={scope}" for scope in SCOPES))
+        person = self._enrolled(key)
         done = subprocess.run(
             [
                 *(str(Path(sys.executable).parent / "schemathesis"), "run"),
                 f"{self.service.url}/openapi.json",
-                *("--header", f"Authorization: Bearer {self._key}"),
+                *("--header", f"Authorization: Bearer {key}"),
                 *("--checks", ",".join(CHECKS), "--warnings", "off"),
                 *("--generation-database", "none", "--continue-on-failure", *options),
             ],
             cwd=self._folder,
-            env={**self._environment, "FUZZ_PERSON": person},
+            env={**self._environment, "FUZZ_PERSON": person, "FUZZ_KEY": key.split("_")[1]},
             capture_output=True,
             text=True,
             check=False,

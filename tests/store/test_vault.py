@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import CannotStart
-from app.store import collections, crops, history, migrate, persons, resealing, vaultkeys
+from app.store import collections, crops, faces, history, migrate, resealing, vaultkeys
 from app.store.change import changing, lock_or_make
 from app.store.database import Database
 from app.store.errors import CropNotKept, EnrolledFaceNotFound, TemplateUnreadable
@@ -90,17 +90,17 @@ async def make_plain(connection: AsyncConnection, faces: list[UUID], embeddings:
 def test_a_template_is_nowhere_in_its_row_and_read_back_exactly(database_url: str) -> None:
     async def work(database: Database) -> None:
         embeddings = vectors(5)
-        person, faces = await enrol(database, embeddings)
+        person, ids = await enrol(database, embeddings)
         for row in await sql(database, "SELECT * FROM templates"):
             assert row.key_version == 1
             assert len(row.vector) == 4 * 16 + 28
             for embedding in embeddings:
                 assert embedding.tobytes()[:16] not in row.vector
-        assert await loaded(database) == truth(faces, embeddings)
+        assert await loaded(database) == truth(ids, embeddings)
         async with database.transaction() as connection:
-            ids, read = await persons.templates_of(connection, person, MODEL)
-        assert ids == faces
-        assert np.array_equal(read, embeddings)
+            read = await faces.templates_of(connection, person, MODEL)
+        assert read.face_ids == ids
+        assert np.array_equal(read.vectors, embeddings)
 
     run(database_url, work)
 
@@ -142,7 +142,7 @@ def test_a_row_that_was_tampered_with_is_refused_by_every_reader(
             await loaded(database)
         with pytest.raises(TemplateUnreadable):
             async with database.transaction() as connection:
-                await persons.templates_of(connection, person, MODEL)
+                await faces.templates_of(connection, person, MODEL)
         with pytest.raises(TemplateUnreadable):
             async with database.snapshot() as connection:
                 start = collections.beginning(home)

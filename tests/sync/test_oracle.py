@@ -156,6 +156,40 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
             self.revision += 1
             del self.truth[person][face]
 
+        @rule(which=st.integers(0, 1), person=persons, other=consumes(persons))
+        def merge(self, which: int, person: UUID, other: UUID) -> None:
+            if person not in self.truth or other == person:
+                return  # drawn twice, or consumed by another rule of this step
+
+            async def work() -> None:
+                through = self.replicas[which]
+                lock = changes.lock_of_person(person)
+                async with changing(through.database, lock) as change:
+                    await change.merge_person(other, person)
+                await through.sync.applied(change.collection, change.revision)
+
+            self.runner.run(work())
+            self.revision += 1
+            self.truth[person] |= self.truth.pop(other)
+
+        @rule(which=st.integers(0, 1), source=persons, to=persons, pick=st.integers(0, 9))
+        def move_a_face(self, which: int, source: UUID, to: UUID, pick: int) -> None:
+            faces = sorted(self.truth[source])
+            if not faces:
+                return
+            face = faces[pick % len(faces)]
+
+            async def work() -> None:
+                through = self.replicas[which]
+                lock = changes.lock_of_face(face)
+                async with changing(through.database, lock) as change:
+                    await change.move_faces([face], to)
+                await through.sync.applied(change.collection, change.revision)
+
+            self.runner.run(work())
+            self.revision += 1
+            self.truth[to][face] = self.truth[source].pop(face)
+
         @rule(which=st.integers(0, 1), politely=st.booleans())
         def restart(self, which: int, politely: bool) -> None:
             """With a snapshot where it had time to write one, without where it had not."""

@@ -1,0 +1,241 @@
+"""Enrolled faces and their templates as rows, inside a transaction of the caller."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+from sqlalchemy import ColumnElement, Row, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store import persons, tables, vaultkeys
+from app.store.errors import EnrolledFaceNotFound
+from app.store.sealing import TemplateSeals
+from app.types import Box, Detection, Face, Floats, Quality
+
+_f = tables.faces.c
+_t = tables.templates.c
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledFace:
+    """A face as it is kept: everything but pixels. `reference` is the caller's word for its
+    photo."""
+
+    id: UUID
+    person_id: UUID
+    reference: str | None
+    detection: Detection
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Faces in order of enrolment; `next` is the sequence to go on after, None at the end."""
+
+    faces: Sequence[EnrolledFace]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """Templates float32[N, D] by one model, in order of enrolment, and whose they are."""
+
+    face_ids: Sequence[UUID]
+    person_ids: Sequence[UUID]
+    vectors: Floats
+
+
+async def get(connection: AsyncConnection, face_id: UUID) -> EnrolledFace:
+    """Raises EnrolledFaceNotFound."""
+    row = (await connection.execute(select(tables.faces).where(_f.id == face_id))).one_or_none()
+    if row is None:
+        raise missing(face_id)
+    return _read(row)
+
+
+async def home_of(connection: AsyncConnection, face_id: UUID) -> str:
+    """The name of the collection that a face is enrolled in. Raises EnrolledFaceNotFound."""
+    query = (
+        select(tables.collections.c.name)
+        .join(tables.faces, _f.collection_id == tables.collections.c.id)
+        .where(_f.id == face_id)
+    )
+    name: str | None = (await connection.execute(query)).scalar_one_or_none()
+    if name is None:
+        raise missing(face_id)
+    return name
+
+
+async def of_person(connection: AsyncConnection, person_id: UUID) -> list[EnrolledFace]:
+    """The faces of a person in order of enrolment. Raises PersonNotFound."""
+    await persons.collection_of(connection, person_id)
+    query = select(tables.faces).where(_f.person_id == person_id).order_by(_f.sequence)
+    return [_read(row) for row in await connection.execute(query)]
+
+
+async def ids_of(connection: AsyncConnection, person_id: UUID) -> list[UUID]:
+    """The ids of a person's faces."""
+    return list(
+        (await connection.execute(select(_f.id).where(_f.person_id == person_id))).scalars()
+    )
+
+
+async def page(connection: AsyncConnection, collection_id: UUID, *, after: int, limit: int) -> Page:
+    """The faces of a collection that were enrolled after `after`."""
+    query = (
+        select(tables.faces)
+        .where(_f.collection_id == collection_id, _f.sequence > after)
+        .order_by(_f.sequence)
+        .limit(limit + 1)
+    )
+    rows = (await connection.execute(query)).all()
+    shown = rows[:limit]
+    return Page([_read(row) for row in shown], shown[-1].sequence if len(rows) > limit else None)
+
+
+async def add(
+    connection: AsyncConnection,
+    *,
+    collection_id: UUID,
+    person_id: UUID,
+    model: str,
+    faces: Sequence[Face],
+    references: Sequence[str | None],
+    embeddings: Floats,
+) -> list[UUID]:
+    """Faces with their templates, sealed; `embeddings` is float32[len(faces), D].
+
+    The collection's row must be locked. Raises TemplateUnreadable when its key does not open.
+    """
+    ids = [uuid4() for _ in faces]
+    key = await vaultkeys.for_writing(connection, collection_id)
+    seals = TemplateSeals(collection_id, model, {key.version: key})
+    owner = {"collection_id": collection_id, "person_id": person_id}
+    await connection.execute(
+        insert(tables.faces),
+        [
+            {
+                **owner,
+                "id": face_id,
+                "bounding_box": [face.box.x, face.box.y, face.box.width, face.box.height],
+                "landmarks": [float(value) for value in face.landmarks.ravel()],
+                "detection_score": face.score,
+                "quality": asdict(face.quality),
+                "reference": reference,
+            }
+            for face_id, face, reference in zip(ids, faces, references, strict=True)
+        ],
+    )
+    await connection.execute(
+        insert(tables.templates),
+        [
+            {
+                **owner,
+                "face_id": face_id,
+                "model": model,
+                "key_version": key.version,
+                "vector": seals.seal(key.version, face_id.bytes, to_bytes(embedding)),
+            }
+            for face_id, embedding in zip(ids, embeddings, strict=True)
+        ],
+    )
+    return ids
+
+
+async def move(
+    connection: AsyncConnection, collection_id: UUID, face_ids: Sequence[UUID], person_id: UUID
+) -> None:
+    """Give faces of a collection, with their templates, to a person of it.
+
+    The collection's row must be locked. Raises EnrolledFaceNotFound.
+    """
+    moved = await connection.execute(
+        update(tables.faces)
+        .where(_f.id.in_(face_ids), _f.collection_id == collection_id)
+        .values(person_id=person_id)
+        .returning(_f.id)
+    )
+    there = set(moved.scalars())
+    for face_id in face_ids:
+        if face_id not in there:
+            raise missing(face_id)
+
+
+async def remove(connection: AsyncConnection, collection_id: UUID, face_id: UUID) -> None:
+    """Erase a face with its templates. Raises EnrolledFaceNotFound."""
+    gone = await connection.execute(
+        delete(tables.faces).where(_f.id == face_id, _f.collection_id == collection_id)
+    )
+    if not gone.rowcount:
+        raise missing(face_id)
+
+
+async def templates_of(connection: AsyncConnection, person_id: UUID, model: str) -> Templates:
+    """All of a person's. Raises TemplateUnreadable."""
+    return await _templates(connection, _t.person_id == person_id, model)
+
+
+async def templates_by_id(
+    connection: AsyncConnection, face_ids: Sequence[UUID], model: str
+) -> Templates:
+    """Of those of `face_ids` that are there, all of one collection. Raises TemplateUnreadable."""
+    return await _templates(connection, _t.face_id.in_(face_ids), model)
+
+
+async def _templates(
+    connection: AsyncConnection, which: ColumnElement[bool], model: str
+) -> Templates:
+    # One statement for templates and keys: a rotation may end between two.
+    query = (
+        select(_t.face_id, _t.person_id, _t.vector, _t.key_version, tables.vault_keys)
+        .join(tables.faces, _f.id == _t.face_id)
+        .outerjoin(
+            tables.vault_keys,
+            (tables.vault_keys.c.collection_id == _t.collection_id)
+            & (tables.vault_keys.c.version == _t.key_version),
+        )
+        .join(
+            tables.collection_models,
+            (tables.collection_models.c.collection_id == _t.collection_id)
+            & (tables.collection_models.c.model == _t.model),
+        )
+        .add_columns(_t.collection_id.label("home"), tables.collection_models.c.dimension)
+        .where(which, _t.model == model)
+        .order_by(_f.sequence)
+    )
+    rows = (await connection.execute(query)).all()
+    if not rows:
+        return Templates([], [], np.empty((0, 0), "f4"))
+    keys = {row.version: vaultkeys.opened(connection, row) for row in rows if row.wrapped}
+    seals = TemplateSeals(rows[0].home, model, keys)
+    stored = [(r.face_id.bytes, r.person_id.bytes, r.vector, r.key_version) for r in rows]
+    return Templates(
+        [row.face_id for row in rows],
+        [row.person_id for row in rows],
+        seals.rows(stored, rows[0].dimension).vectors,
+    )
+
+
+def to_bytes(embedding: Floats) -> bytes:
+    """A template as it is sealed, and as the chain of changes has it: little-endian float32[D]."""
+    return embedding.astype("<f4", copy=False).tobytes()
+
+
+def missing(face_id: UUID) -> EnrolledFaceNotFound:
+    return EnrolledFaceNotFound(f"There is no enrolled face {face_id}.", face_id=str(face_id))
+
+
+def _read(row: Row[Any]) -> EnrolledFace:
+    return EnrolledFace(
+        row.id,
+        row.person_id,
+        row.reference,
+        Detection(
+            Box(*row.bounding_box),
+            np.asarray(row.landmarks, np.float32).reshape(5, 2),
+            row.detection_score,
+        ),
+        Quality(**row.quality),
+    )
