@@ -12,7 +12,8 @@ from app.api.deps import House, RequestId
 from app.api.direct import Direct
 from app.api.fields import CollectionName, ImageBytes, Listed
 from app.api.guard import Identifier
-from app.usecases.identify import Identified, Match, Probe, ProbedFace, identify
+from app.usecases.identify import Identified, Probe, ProbedFace, identify
+from app.usecases.matching import Match, Place
 
 router = APIRouter(tags=["faces"], route_class=Direct)
 
@@ -94,13 +95,11 @@ async def post(
         caller,
         Probe(
             subject=subject,
-            collections=ask.collections or (ask.collection,),
-            person_ids=ask.person_ids,
+            place=Place(ask.collections or (ask.collection,), ask.person_ids, ask.min_revision),
             top_k=ask.top_k,
             max_faces=ask.max_faces,
             threshold=ask.threshold,
             target_fpir=ask.target_fpir,
-            min_revision=ask.min_revision,
         ),
     )
     return _answer(found, request_id)
