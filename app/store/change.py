@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +14,7 @@ from app.store.audit import Record
 from app.store.collections import Collection
 from app.store.database import CHANNEL, Database
 from app.store.errors import CollectionNotFound, ModelChanged
+from app.store.faces import EnrolledFace
 from app.store.persons import NewPerson
 from app.types import Face, Floats, Position
 
@@ -56,9 +57,10 @@ class Change:
         """The revision that this change will be."""
         return self.collection.position.revision + 1
 
-    async def add_person(self, person: NewPerson) -> UUID:
-        """Raises ExternalIdTaken."""
-        person_id = await persons.add(self.connection, self.collection.id, person)
+    async def add_person(self, person: NewPerson, person_id: UUID | None = None) -> UUID:
+        """With an id of their own where none is given. Raises ExternalIdTaken."""
+        person_id = person_id or uuid4()
+        await persons.add(self.connection, self.collection.id, person_id, person)
         self._new_persons.add(person_id)
         return person_id
 
@@ -77,7 +79,20 @@ class Change:
         Raises ModelChanged when the collection belongs to another model by now, PersonNotFound
         when the person is not in this collection (any more).
         """
-        await self._require_here(person_id)
+        named = references or [None] * len(detected)
+        new = [
+            EnrolledFace.new(person_id, face, reference)
+            for face, reference in zip(detected, named, strict=True)
+        ]
+        await self.add_enrolled(model, new, embeddings)
+        return [face.id for face in new]
+
+    async def add_enrolled(
+        self, model: str, new: Sequence[EnrolledFace], embeddings: Floats
+    ) -> None:
+        """As `add_faces`, for faces that have their ids and persons already."""
+        for person_id in {face.person_id for face in new}:
+            await self._require_here(person_id)
         if self.collection.model is None:
             await collections.bind(
                 self.connection, self.collection, model, int(embeddings.shape[1])
@@ -88,20 +103,11 @@ class Change:
                 f"not {model}. Send the request again.",
                 model=self.collection.model,
             )
-        ids = await faces.add(
-            self.connection,
-            collection_id=self.collection.id,
-            person_id=person_id,
-            model=model,
-            faces=detected,
-            references=references or [None] * len(detected),
-            embeddings=embeddings,
-        )
+        await faces.add(self.connection, self.collection.id, model, new, embeddings)
         self._added += [
-            (face_id, person_id, faces.to_bytes(embedding))
-            for face_id, embedding in zip(ids, embeddings, strict=True)
+            (face.id, face.person_id, faces.to_bytes(embedding))
+            for face, embedding in zip(new, embeddings, strict=True)
         ]
-        return ids
 
     async def keep_crops(self, face_ids: Sequence[UUID], pictures: Sequence[bytes]) -> None:
         """Keep the crops (PNG) of faces that this change enrols. Raises TemplateUnreadable."""

@@ -1,7 +1,7 @@
 """Enrolled faces and their templates as rows, inside a transaction of the caller."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -29,6 +29,12 @@ class EnrolledFace:
     detection: Detection
     quality: Quality
 
+    @classmethod
+    def new(cls, person_id: UUID, face: Face, reference: str | None) -> "EnrolledFace":
+        """A face to enrol, with an id of its own."""
+        seen = Detection(face.box, face.landmarks, face.score)
+        return cls(uuid4(), person_id, reference, seen, face.quality)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -52,7 +58,7 @@ async def get(connection: AsyncConnection, face_id: UUID) -> EnrolledFace:
     row = (await connection.execute(select(tables.faces).where(_f.id == face_id))).one_or_none()
     if row is None:
         raise missing(face_id)
-    return _read(row)
+    return read(row)
 
 
 async def home_of(connection: AsyncConnection, face_id: UUID) -> str:
@@ -72,7 +78,7 @@ async def of_person(connection: AsyncConnection, person_id: UUID) -> list[Enroll
     """The faces of a person in order of enrolment. Raises PersonNotFound."""
     await persons.collection_of(connection, person_id)
     query = select(tables.faces).where(_f.person_id == person_id).order_by(_f.sequence)
-    return [_read(row) for row in await connection.execute(query)]
+    return [read(row) for row in await connection.execute(query)]
 
 
 async def ids_of(connection: AsyncConnection, person_id: UUID) -> list[UUID]:
@@ -92,56 +98,52 @@ async def page(connection: AsyncConnection, collection_id: UUID, *, after: int, 
     )
     rows = (await connection.execute(query)).all()
     shown = rows[:limit]
-    return Page([_read(row) for row in shown], shown[-1].sequence if len(rows) > limit else None)
+    return Page([read(row) for row in shown], shown[-1].sequence if len(rows) > limit else None)
 
 
 async def add(
     connection: AsyncConnection,
-    *,
     collection_id: UUID,
-    person_id: UUID,
     model: str,
-    faces: Sequence[Face],
-    references: Sequence[str | None],
+    new: Sequence[EnrolledFace],
     embeddings: Floats,
-) -> list[UUID]:
-    """Faces with their templates, sealed; `embeddings` is float32[len(faces), D].
+) -> None:
+    """Faces with their templates, sealed; `embeddings` is float32[len(new), D].
 
     The collection's row must be locked. Raises TemplateUnreadable when its key does not open.
     """
-    ids = [uuid4() for _ in faces]
     key = await vaultkeys.for_writing(connection, collection_id)
     seals = TemplateSeals(collection_id, model, {key.version: key})
-    owner = {"collection_id": collection_id, "person_id": person_id}
     await connection.execute(
         insert(tables.faces),
         [
             {
-                **owner,
-                "id": face_id,
-                "bounding_box": [face.box.x, face.box.y, face.box.width, face.box.height],
-                "landmarks": [float(value) for value in face.landmarks.ravel()],
-                "detection_score": face.score,
+                "id": face.id,
+                "collection_id": collection_id,
+                "person_id": face.person_id,
+                "bounding_box": list(astuple(face.detection.box)),
+                "landmarks": [float(value) for value in face.detection.landmarks.ravel()],
+                "detection_score": face.detection.score,
                 "quality": asdict(face.quality),
-                "reference": reference,
+                "reference": face.reference,
             }
-            for face_id, face, reference in zip(ids, faces, references, strict=True)
+            for face in new
         ],
     )
     await connection.execute(
         insert(tables.templates),
         [
             {
-                **owner,
-                "face_id": face_id,
+                "face_id": face.id,
+                "collection_id": collection_id,
+                "person_id": face.person_id,
                 "model": model,
                 "key_version": key.version,
-                "vector": seals.seal(key.version, face_id.bytes, to_bytes(embedding)),
+                "vector": seals.seal(key.version, face.id.bytes, to_bytes(embedding)),
             }
-            for face_id, embedding in zip(ids, embeddings, strict=True)
+            for face, embedding in zip(new, embeddings, strict=True)
         ],
     )
-    return ids
 
 
 async def move(
@@ -227,7 +229,7 @@ def missing(face_id: UUID) -> EnrolledFaceNotFound:
     return EnrolledFaceNotFound(f"There is no enrolled face {face_id}.", face_id=str(face_id))
 
 
-def _read(row: Row[Any]) -> EnrolledFace:
+def read(row: Row[Any]) -> EnrolledFace:
     return EnrolledFace(
         row.id,
         row.person_id,

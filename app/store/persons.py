@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -97,7 +97,9 @@ async def page(
     return Page([_read(row) for row in shown], shown[-1].sequence if len(rows) > limit else None)
 
 
-async def add(connection: AsyncConnection, collection_id: UUID, person: NewPerson) -> UUID:
+async def add(
+    connection: AsyncConnection, collection_id: UUID, person_id: UUID, person: NewPerson
+) -> None:
     """Raises ExternalIdTaken."""
     if person.external_id is not None:
         holder = (
@@ -109,7 +111,6 @@ async def add(connection: AsyncConnection, collection_id: UUID, person: NewPerso
         ).scalar_one_or_none()
         if holder is not None:
             raise _taken(holder)
-    person_id = uuid4()
     await connection.execute(
         insert(tables.persons).values(
             id=person_id,
@@ -121,7 +122,11 @@ async def add(connection: AsyncConnection, collection_id: UUID, person: NewPerso
             expires_at=person.expires_at,
         )
     )
-    return person_id
+
+
+def said(row: Row[Any]) -> NewPerson:
+    """What the caller said of the person of a row."""
+    return NewPerson(row.name, row.external_id, row.metadata, row.consent, row.expires_at)
 
 
 async def edit(connection: AsyncConnection, person_id: UUID, values: Mapping[str, Any]) -> Person:

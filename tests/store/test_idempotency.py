@@ -35,7 +35,8 @@ async def fulfil(database: Database, reservation: Reservation) -> None:
     async with database.transaction() as connection:
         name = uuid4().hex
         collection = await collections.create(connection, name)
-        person = await persons.add(connection, collection.id, NewPerson())
+        person = uuid4()
+        await persons.add(connection, collection.id, person, NewPerson())
         await idempotency.fulfil(connection, reservation, {"person": str(person)}, person)
 
 
