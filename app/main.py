@@ -22,6 +22,8 @@ from app.api import (
     models,
     persons,
     problems,
+    search,
+    transfer,
     verify,
 )
 from app.api.door import Door
@@ -94,6 +96,8 @@ def create_app(settings: Settings) -> FastAPI:
         identify,
         detect,
         collections,
+        transfer,
+        search,
         persons,
         models,
         keys,

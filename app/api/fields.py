@@ -45,6 +45,20 @@ def _image(value: Any) -> Any:
     return bytes(pieces)
 
 
+def _bytes(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("must be base64") from None
+
+
+def encoded(value: bytes) -> str:
+    """As `Encoded` reads it."""
+    return base64.b64encode(value).decode()
+
+
 def _decoded(encoded: str, *, padded: bool) -> bytes:
     """Raises ValueError for what is no base64, or padded where it goes on."""
     if not padded and encoded.endswith("="):
@@ -132,6 +146,19 @@ ImageBytes = Annotated[
             "contentMediaType": "image/*",
             "description": "JPEG, PNG or WebP",
         }
+    ),
+]
+
+Encoded = Annotated[
+    bytes, BeforeValidator(_bytes), WithJsonSchema({"type": "string", "format": "byte"})
+]
+"""Bytes as base64 in JSON."""
+
+Model = Annotated[
+    str,
+    Field(
+        pattern=r"^([0-9a-f]{16}|external:[A-Za-z0-9][A-Za-z0-9._-]{0,63})$",
+        description="a model of a pack, or external: and a name that you give to your own",
     ),
 ]
 

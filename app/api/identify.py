@@ -13,7 +13,7 @@ from app.api.direct import Direct
 from app.api.fields import CollectionName, ImageBytes, Listed
 from app.api.guard import Identifier
 from app.usecases.identify import Identified, Probe, ProbedFace, identify
-from app.usecases.matching import Match, Place
+from app.usecases.matching import Place
 
 router = APIRouter(tags=["faces"], route_class=Direct)
 
@@ -127,24 +127,6 @@ def _answer(found: Identified, request_id: str) -> schemas.IdentifyAnswer:
 def _face(probed: ProbedFace) -> schemas.IdentifiedFace:
     return schemas.IdentifiedFace(
         identified=bool(probed.matches),
-        candidates=[_candidate(rank, match) for rank, match in enumerate(probed.matches, 1)],
+        candidates=schemas.Candidate.ranked(probed.matches),
         **schemas.Face.fields_of(probed.detection, probed.quality),
-    )
-
-
-def _candidate(rank: int, match: Match) -> schemas.Candidate:
-    person = schemas.CandidatePerson(id=match.candidate.person_id)
-    if match.person is not None:
-        person = schemas.CandidatePerson(
-            id=match.person.id,
-            name=match.person.name,
-            external_id=match.person.external_id,
-            metadata=match.person.metadata,
-        )
-    return schemas.Candidate(
-        rank=rank,
-        similarity=match.candidate.similarity,
-        collection=match.collection,
-        person=person,
-        face_id=match.candidate.face_id,
     )

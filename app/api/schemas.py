@@ -1,6 +1,6 @@
 """What answers look like. Similarities leave here with four decimals, and only here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from app.store.faces import EnrolledFace
 from app.store.keys import ApiKey
 from app.sync.audit import Audit
 from app.usecases.erase import Erased
+from app.usecases.matching import Match
 from app.usecases.move import Moved
 from app.usecases.thresholds import Source
 
@@ -221,6 +222,18 @@ class CandidatePerson(BaseModel):
     external_id: str | None = None
     metadata: Mapping[str, Any] | None = None
 
+    @classmethod
+    def of(cls, match: Match) -> "CandidatePerson":
+        if match.person is None:
+            return cls(id=match.candidate.person_id)
+        person = match.person
+        return cls(
+            id=person.id,
+            name=person.name,
+            external_id=person.external_id,
+            metadata=person.metadata,
+        )
+
 
 class Candidate(BaseModel):
     rank: int
@@ -228,6 +241,19 @@ class Candidate(BaseModel):
     collection: str
     person: CandidatePerson
     face_id: UUID
+
+    @classmethod
+    def ranked(cls, matches: Sequence[Match]) -> "list[Candidate]":
+        return [
+            cls(
+                rank=rank,
+                similarity=match.candidate.similarity,
+                collection=match.collection,
+                person=CandidatePerson.of(match),
+                face_id=match.candidate.face_id,
+            )
+            for rank, match in enumerate(matches, 1)
+        ]
 
 
 class IdentifiedFace(Face):
@@ -253,6 +279,24 @@ class IdentifyAnswer(BaseModel):
     gallery_size: int
     revision: int | None
     collections: list[SearchedCollection]
+    details: bool
+    model: str
+    request_id: str
+
+
+class SearchResult(BaseModel):
+    identified: bool
+    candidates: list[Candidate]
+
+
+class SearchAnswer(BaseModel):
+    """`results` are as many as embeddings, in their order."""
+
+    results: list[SearchResult]
+    threshold: float
+    threshold_source: Source
+    gallery_size: int
+    revision: int
     details: bool
     model: str
     request_id: str
@@ -341,6 +385,15 @@ class MovedAnswer(BaseModel):
             revision=moved.revision,
             request_id=request_id,
         )
+
+
+class ImportAnswer(BaseModel):
+    """What was new, and the collection's revision."""
+
+    persons: int
+    faces: int
+    revision: int
+    request_id: str
 
 
 class ErasedAnswer(BaseModel):

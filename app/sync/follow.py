@@ -52,6 +52,11 @@ class View:
         """Templates that are looked at."""
         return 0 if self.selection is None else self.selection.size
 
+    @property
+    def dimension(self) -> int | None:
+        """D of its templates, None where no model is bound yet."""
+        return None if self.selection is None else self.selection.state.dimension
+
 
 def snapshot_path(folder: Path, collection: Collection) -> Path:
     """Where the snapshot of a collection lies."""
