@@ -370,7 +370,7 @@ class FacePage(BaseModel):
 class MovedAnswer(BaseModel):
     """The person as it is now, the faces that came to it, and how many persons went for that."""
 
-    person: Person
+    person: PersonInCollection
     face_ids: list[UUID]
     merged: int
     revision: int
@@ -379,7 +379,7 @@ class MovedAnswer(BaseModel):
     @classmethod
     def of(cls, moved: Moved, request_id: str) -> "MovedAnswer":
         return cls(
-            person=Person.of(moved.person),
+            person=PersonInCollection.placed(moved.person),
             face_ids=list(moved.face_ids),
             merged=moved.merged,
             revision=moved.revision,

@@ -1,7 +1,14 @@
 """Many calls at once: a few under way, answers as they come."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+)
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -28,45 +35,59 @@ class Outcome(Generic[Item, T]):
         return self.answer
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A worker has nothing left to do; `fault` is what the items broke with."""
+
+    fault: Exception | None = None
+
+
 async def each_of(
     items: Iterable[Item] | AsyncIterable[Item],
     run: Callable[[Item], Awaitable[T]],
     concurrency: int,
-) -> AsyncIterator[Outcome[Item, T]]:
+) -> AsyncGenerator[Outcome[Item, T], None]:
     """Run every item, at most `concurrency` at a time, and give outcomes in the order they end.
 
     Items are taken when there is room for them, so a long list is never held at once. Whoever
-    stops listening ends what is under way. What reading `items` raises is raised.
+    stops listening ends what is under way. What reading `items` raises is raised in the end.
     """
     if concurrency < 1:
         raise ValueError("concurrency is 1 or more")
-    source = _numbered(items)
-    # One more task than are running: it waits for the next item.
-    fetching: asyncio.Task[tuple[int, Item] | None] | None = None
-    running: set[asyncio.Task[Outcome[Item, T]]] = set()
-    exhausted = False
-    try:
-        while True:
-            if not exhausted and fetching is None and len(running) < concurrency:
-                fetching = asyncio.create_task(_next(source))
-            if fetching is None and not running:
-                return
-            waiting = running | {fetching} if fetching is not None else running
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if fetching is not None and fetching in done:
-                numbered, fetching = fetching.result(), None
+    source, turn = _numbered(items), asyncio.Lock()
+    # Bounded: who listens slowly slows the work down.
+    ended: asyncio.Queue[Outcome[Item, T] | _End] = asyncio.Queue(concurrency)
+
+    async def work() -> None:
+        try:
+            while True:
+                async with turn:
+                    numbered = await anext(source, None)
                 if numbered is None:
-                    exhausted = True
-                else:
-                    running.add(asyncio.create_task(_outcome(*numbered, run)))
-            for ended in [task for task in running if task in done]:
-                running.remove(ended)
-                yield ended.result()
+                    break
+                await ended.put(await _outcome(*numbered, run))
+        except Exception as fault:  # of the items: outcomes hold their own
+            await ended.put(_End(fault))
+        else:
+            await ended.put(_End())
+
+    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+    faults: list[Exception] = []
+    try:
+        left = concurrency
+        while left:
+            match await ended.get():
+                case _End(fault):
+                    left -= 1
+                    faults += [fault] if fault is not None else []
+                case outcome:
+                    yield outcome
     finally:
-        left = running if fetching is None else running | {fetching}
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    if faults:
+        raise faults[0]
 
 
 async def _outcome(index: int, item: Item, run: Callable[[Item], Awaitable[T]]) -> Outcome[Item, T]:
@@ -88,7 +109,3 @@ async def _numbered(
         for item in items:
             yield index, item
             index += 1
-
-
-async def _next(source: AsyncIterator[tuple[int, Item]]) -> tuple[int, Item] | None:
-    return await anext(source, None)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -186,13 +186,13 @@ class AsyncRollcall:
 
     def enroll_many(
         self, items: Iterable[Enrolment] | AsyncIterable[Enrolment], *, concurrency: int = 8
-    ) -> AsyncIterator[Outcome[Enrolment, EnrollAnswer]]:
+    ) -> AsyncGenerator[Outcome[Enrolment, EnrollAnswer], None]:
         """Enrol many, so many at a time; each outcome as it comes, errors among them."""
         return each_of(items, lambda item: self.run(calls.enrolling(item)), concurrency)
 
     def identify_many(
         self, items: Iterable[Probe] | AsyncIterable[Probe], *, concurrency: int = 8
-    ) -> AsyncIterator[Outcome[Probe, IdentifyAnswer]]:
+    ) -> AsyncGenerator[Outcome[Probe, IdentifyAnswer], None]:
         """Identify many, so many at a time; each outcome as it comes, errors among them."""
         return each_of(items, lambda item: self.run(calls.identifying(item)), concurrency)
 

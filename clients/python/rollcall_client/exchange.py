@@ -34,6 +34,8 @@ LONGEST_PAUSE: Final = 30.0
 
 # The service says these before it has begun with what was asked.
 _NOTHING_DONE: Final = frozenset({"overloaded", "audit_unavailable"})
+# Limits, faults that pass, and proxies that did not reach the service.
+_MAY_PASS: Final = frozenset({429, 502, 503, 504})
 # The request did not leave.
 _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _IMAGE: Final = "image"  # the name of every file sent: a path is nobody's business
@@ -206,10 +208,10 @@ def _pause_unsent(call: Call[Any], fault: httpx.RequestError, attempt: int) -> f
 def _pause_refused(call: Call[Any], error: RollcallError, attempt: int) -> float | None:
     """Seconds until the request may be sent again; None if it may not.
 
-    What has Retry-After may fare better later: 429, 503, and an Idempotency-Key that is still
-    worked on. For a call that is not repeatable the service must have said that it did nothing.
+    What has Retry-After may fare better later, such as an Idempotency-Key that is still worked on.
+    For a call that is not repeatable the service must have said that it did nothing.
     """
-    if error.retry_after is None and error.status != 503:
+    if error.retry_after is None and error.status not in _MAY_PASS:
         return None
     if not (call.repeatable or error.status == 429 or error.code in _NOTHING_DONE):
         return None

@@ -64,7 +64,7 @@ class KeptFace(Face):
     """An enrolled face. `reference` is your own word for the image that it came from."""
 
     id: UUID
-    reference: str | None = None
+    reference: str | None
 
 
 class OwnedFace(KeptFace):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID, uuid4
 
 from rollcall_client.uploads import Upload
@@ -40,11 +40,14 @@ class Enrolment:
 
     def uploads(self) -> list[tuple[str, Upload]]:
         """Each image with the name of its field. Raises ValueError where there is none."""
-        several = isinstance(self.images, list | tuple)
-        images: Sequence[Any] = self.images if several else [self.images]  # type: ignore[assignment]  # what is neither list nor tuple is one upload
+        images = self.images
+        # Text and bytes are sequences too, but each is one image.
+        one = isinstance(images, str | bytes | bytearray | memoryview)
+        if one or not isinstance(images, Sequence):
+            return [("images", cast("Upload", images))]
         if not images:
             raise ValueError("images is empty: send at least one photo of the person")
-        return [("images", image) for image in images]
+        return [("images", image) for image in cast("Sequence[Upload]", images)]
 
     def fields(self) -> list[tuple[str, str]]:
         """The fields beside the images, as text."""
