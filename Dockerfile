@@ -30,6 +30,7 @@ RUN python -m venv /tmp/venv \
 # The service's own files, readable by every uid whatever the umask of the checkout was.
 FROM ${PYTHON_IMAGE} AS house
 COPY app /srv/rollcall/app
+COPY clients/python/rollcall_client /srv/rollcall/rollcall_client
 COPY migrations /srv/rollcall/migrations
 COPY models/packs /srv/rollcall/models/packs
 COPY --from=kernels /kernels/rollcall_kernels /srv/rollcall/rollcall_kernels

@@ -19,7 +19,7 @@ KERNELS       := $(VENV)/.installed-kernels
 KERNEL_FILES  := $(wildcard kernels/*.py kernels/*.toml kernels/*/*.py kernels/*/*.c kernels/*/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long kills soak fuzz bench train-demo lint env docker-try supply-chain lock clean
+.PHONY: help run test test-long kills soak fuzz bench train-demo lint openapi env docker-try supply-chain lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -99,6 +99,10 @@ lint: $(TEST_STAMP) $(KERNELS)  ## ruff, mypy --strict, import rules
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+openapi: $(TEST_STAMP)  ## write what clients are made of anew, after a change of the API (needs npm)
+	$(PY) -m clients.generate
+	cd clients/typescript && npm ci --silent && npm run --silent generate
 
 # The locks are made with uv (any recent one), which knows how to leave a dependency out.
 COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \

@@ -83,7 +83,7 @@ mkdir "$work/tree"
 cd "$root"
 [ -d models/packs ] || fail 'models/packs is missing: the image cannot be built without a pack'
 tar -c --exclude=__pycache__ Dockerfile .dockerignore .env.example docker-compose.yml docker \
-    app migrations models/packs locks kernels | tar -x -C "$work/tree"
+    app clients/python/rollcall_client migrations models/packs locks kernels | tar -x -C "$work/tree"
 cd "$work/tree"
 docker/make-env.sh
 [ "$(stat -c %a .env)" = 600 ] || fail '.env can be read by others'
