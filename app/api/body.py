@@ -61,7 +61,7 @@ async def _from_json(model: type[A], body: bytes) -> A:
 
 def documented(model: type[Ask]) -> dict[str, Any]:
     """`openapi_extra` for an operation whose body is read by `body_of(model)`."""
-    as_json = model.model_json_schema()
+    as_json = _whole(model.model_json_schema())
     as_form = json.loads(json.dumps(as_json))
     _as_files(as_form)
     content = {_FORM: {"schema": as_form}, _JSON: {"schema": as_json}}
@@ -106,6 +106,22 @@ def _text(name: str, value: str | bytes) -> str:
     if isinstance(value, bytes):
         raise BodyInvalid(f"Field '{name}' is text; send it without a file name.")
     return value
+
+
+def _whole(schema: dict[str, Any]) -> Any:
+    """The schema with what it refers to in its place: inside an operation nothing else is found."""
+    definitions = schema.pop("$defs", {})
+
+    def with_definitions(part: Any) -> Any:
+        if isinstance(part, list):
+            return [with_definitions(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        meant = definitions.get(str(part.get("$ref")).removeprefix("#/$defs/"), {})
+        own = {name: value for name, value in part.items() if name != "$ref"}
+        return {name: with_definitions(value) for name, value in {**meant, **own}.items()}
+
+    return with_definitions(schema)
 
 
 def _as_files(schema: Any) -> None:

@@ -91,6 +91,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/collections/{name}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A whole collection with its templates
+         * @description Lines of JSON at one revision: `collection`, every `person`, every `face` with its template,
+         *     and `end`. An answer without that last line was cut off. Whoever has the model can make
+         *     pictures of faces from templates: `rollcall export` encrypts what it writes.
+         */
+        get: operations["export_collections__name__export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/collections/{name}/faces": {
         parameters: {
             query?: never;
@@ -105,6 +127,28 @@ export interface paths {
         get: operations["get_faces_collections__name__faces_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/collections/{name}/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take in a part of a collection that was exported
+         * @description One change, whole. Ids are kept; what is there already stays as it is, so a part may be sent
+         *     again. A new collection is bound to `model`, which need not be loaded here: templates of your
+         *     own model (`external:NAME`) are searched by `POST /search`.
+         */
+        post: operations["take_collections__name__import_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -463,6 +507,27 @@ export interface paths {
         get: operations["readyz_readyz_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Who is this, by embeddings of your own?
+         * @description As /identify, for embeddings that were made elsewhere by the collection's model: for
+         *     collections of a model of your own, and for whoever runs the recognizer at the camera.
+         */
+        post: operations["post_search_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -883,6 +948,20 @@ export interface components {
             threshold_source: "request" | "calibration" | "default";
         };
         /**
+         * ImportAnswer
+         * @description What was new, and the collection's revision.
+         */
+        ImportAnswer: {
+            /** Faces */
+            faces: number;
+            /** Persons */
+            persons: number;
+            /** Request Id */
+            request_id: string;
+            /** Revision */
+            revision: number;
+        };
+        /**
          * InvalidField
          * @description One thing that is wrong with a request.
          */
@@ -1283,6 +1362,38 @@ export interface components {
             image_index: number;
             /** Reasons */
             reasons: string[];
+        };
+        /**
+         * SearchAnswer
+         * @description `results` are as many as embeddings, in their order.
+         */
+        SearchAnswer: {
+            /** Details */
+            details: boolean;
+            /** Gallery Size */
+            gallery_size: number;
+            /** Model */
+            model: string;
+            /** Request Id */
+            request_id: string;
+            /** Results */
+            results: components["schemas"]["SearchResult"][];
+            /** Revision */
+            revision: number;
+            /** Threshold */
+            threshold: number;
+            /**
+             * Threshold Source
+             * @enum {string}
+             */
+            threshold_source: "request" | "calibration" | "default";
+        };
+        /** SearchResult */
+        SearchResult: {
+            /** Candidates */
+            candidates: components["schemas"]["Candidate"][];
+            /** Identified */
+            identified: boolean;
         };
         /**
          * SearchedCollection
@@ -2178,6 +2289,142 @@ export interface operations {
             };
         };
     };
+    export_collections__name__export_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description letters, digits, '.', '_' and '-', at most 64 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description The bytes are no HTTP/1.1 request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    "WWW-Authenticate": "Bearer";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_faces_collections__name__faces_get: {
         parameters: {
             query?: {
@@ -2202,6 +2449,423 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FacePage"];
+                };
+            };
+            /** @description The bytes are no HTTP/1.1 request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    "WWW-Authenticate": "Bearer";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_collections__name__import_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description letters, digits, '.', '_' and '-', at most 64 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Faces
+                     * @default []
+                     */
+                    faces?: {
+                        /**
+                         * Bounding Box
+                         * @description x, y, width, height
+                         * @default [
+                         *       0,
+                         *       0,
+                         *       0,
+                         *       0
+                         *     ]
+                         */
+                        bounding_box?: [
+                            number,
+                            number,
+                            number,
+                            number
+                        ];
+                        /**
+                         * Crop
+                         * @description the aligned crop as PNG, where it was kept
+                         */
+                        crop?: string | null;
+                        /**
+                         * Detection Score
+                         * @default 0
+                         */
+                        detection_score?: number;
+                        /**
+                         * Id
+                         * Format: uuid
+                         */
+                        id: string;
+                        /**
+                         * Landmarks
+                         * @default [
+                         *       [
+                         *         0,
+                         *         0
+                         *       ],
+                         *       [
+                         *         0,
+                         *         0
+                         *       ],
+                         *       [
+                         *         0,
+                         *         0
+                         *       ],
+                         *       [
+                         *         0,
+                         *         0
+                         *       ],
+                         *       [
+                         *         0,
+                         *         0
+                         *       ]
+                         *     ]
+                         */
+                        landmarks?: [
+                            number,
+                            number
+                        ][];
+                        /**
+                         * Person Id
+                         * Format: uuid
+                         */
+                        person_id: string;
+                        /**
+                         * Measures
+                         * @description As `quality` of a face, in full.
+                         * @default {
+                         *       "brightness": 0,
+                         *       "detection_score": 0,
+                         *       "pitch": 0,
+                         *       "roll": 0,
+                         *       "sharpness": 0,
+                         *       "size": 0,
+                         *       "yaw": 0
+                         *     }
+                         */
+                        quality?: {
+                            /** Brightness */
+                            brightness: number;
+                            /** Detection Score */
+                            detection_score: number;
+                            /** Pitch */
+                            pitch: number;
+                            /** Roll */
+                            roll: number;
+                            /** Sharpness */
+                            sharpness: number;
+                            /** Size */
+                            size: number;
+                            /** Yaw */
+                            yaw: number;
+                        };
+                        /** Reference */
+                        reference?: string | null;
+                        /**
+                         * Template
+                         * Format: byte
+                         */
+                        template: string;
+                    }[];
+                    /**
+                     * Model
+                     * @description a model of a pack, or external: and a name that you give to your own
+                     */
+                    model: string;
+                    /**
+                     * Persons
+                     * @default []
+                     */
+                    persons?: {
+                        /** Consent */
+                        consent?: string | null;
+                        /** Expires At */
+                        expires_at?: string | null;
+                        /** External Id */
+                        external_id?: string | null;
+                        /**
+                         * Id
+                         * Format: uuid
+                         */
+                        id: string;
+                        /** Metadata */
+                        metadata?: {
+                            [key: string]: unknown;
+                        };
+                        /** Name */
+                        name?: string | null;
+                    }[];
+                };
+                "multipart/form-data": {
+                    /**
+                     * Faces
+                     * @default []
+                     */
+                    faces?: {
+                        /**
+                         * Bounding Box
+                         * @description x, y, width, height
+                         * @default [
+                         *       0,
+                         *       0,
+                         *       0,
+                         *       0
+                         *     ]
+                         */
+                        bounding_box?: [
+                            number,
+                            number,
+                            number,
+                            number
+                        ];
+                        /**
+                         * Crop
+                         * Format: byte
+                         * @description the aligned crop as PNG, where it was kept
+                         */
+                        crop?: string;
+                        /**
+                         * Detection Score
+                         * @default 0
+                         */
+                        detection_score?: number;
+                        /**
+                         * Id
+                         * Format: uuid
+                         */
+                        id: string;
+                        /**
+                         * Landmarks
+                         * @default [
+                         *       [
+                         *         0,
+                         *         0
+                         *       ],
+                         *       [
+                         *         0,
+                         *         0
+                         *       ],
+                         *       [
+                         *         0,
+                         *         0
+                         *       ],
+                         *       [
+                         *         0,
+                         *         0
+                         *       ],
+                         *       [
+                         *         0,
+                         *         0
+                         *       ]
+                         *     ]
+                         */
+                        landmarks?: [
+                            number,
+                            number
+                        ][];
+                        /**
+                         * Person Id
+                         * Format: uuid
+                         */
+                        person_id: string;
+                        /**
+                         * Measures
+                         * @description As `quality` of a face, in full.
+                         * @default {
+                         *       "brightness": 0,
+                         *       "detection_score": 0,
+                         *       "pitch": 0,
+                         *       "roll": 0,
+                         *       "sharpness": 0,
+                         *       "size": 0,
+                         *       "yaw": 0
+                         *     }
+                         */
+                        quality?: {
+                            /** Brightness */
+                            brightness: number;
+                            /** Detection Score */
+                            detection_score: number;
+                            /** Pitch */
+                            pitch: number;
+                            /** Roll */
+                            roll: number;
+                            /** Sharpness */
+                            sharpness: number;
+                            /** Size */
+                            size: number;
+                            /** Yaw */
+                            yaw: number;
+                        };
+                        /** Reference */
+                        reference?: string;
+                        /**
+                         * Template
+                         * Format: byte
+                         */
+                        template: string;
+                    }[];
+                    /**
+                     * Model
+                     * @description a model of a pack, or external: and a name that you give to your own
+                     */
+                    model: string;
+                    /**
+                     * Persons
+                     * @default []
+                     */
+                    persons?: {
+                        /** Consent */
+                        consent?: string;
+                        /**
+                         * Expires At
+                         * Format: date-time
+                         */
+                        expires_at?: string;
+                        /** External Id */
+                        external_id?: string;
+                        /**
+                         * Id
+                         * Format: uuid
+                         */
+                        id: string;
+                        /** Metadata */
+                        metadata?: {
+                            [key: string]: unknown;
+                        };
+                        /** Name */
+                        name?: string;
+                    }[];
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportAnswer"];
                 };
             };
             /** @description The bytes are no HTTP/1.1 request */
@@ -5687,6 +6351,232 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Readiness"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_search_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Collection
+                     * @description letters, digits, '.', '_' and '-', at most 64
+                     * @default default
+                     */
+                    collection?: string;
+                    /**
+                     * Embeddings
+                     * @description rows of equally many numbers; any length but zero
+                     */
+                    embeddings: number[][];
+                    /**
+                     * Min Revision
+                     * @description wait until the index has this revision
+                     * @default 0
+                     */
+                    min_revision?: number;
+                    /**
+                     * Model
+                     * @description a model of a pack, or external: and a name that you give to your own
+                     */
+                    model: string;
+                    /**
+                     * Person Ids
+                     * @description offer only these persons
+                     */
+                    person_ids?: string[] | null;
+                    /**
+                     * Target Fpir
+                     * @description offer somebody for this share of strangers at most
+                     */
+                    target_fpir?: number | null;
+                    /**
+                     * Threshold
+                     * @description the least similarity to offer
+                     */
+                    threshold?: number | null;
+                    /**
+                     * Top K
+                     * @description most persons offered for an embedding
+                     * @default 5
+                     */
+                    top_k?: number;
+                };
+                "multipart/form-data": {
+                    /**
+                     * Collection
+                     * @description letters, digits, '.', '_' and '-', at most 64
+                     * @default default
+                     */
+                    collection?: string;
+                    /**
+                     * Embeddings
+                     * @description rows of equally many numbers; any length but zero
+                     */
+                    embeddings: number[][];
+                    /**
+                     * Min Revision
+                     * @description wait until the index has this revision
+                     * @default 0
+                     */
+                    min_revision?: number;
+                    /**
+                     * Model
+                     * @description a model of a pack, or external: and a name that you give to your own
+                     */
+                    model: string;
+                    /**
+                     * Person Ids
+                     * @description offer only these persons
+                     */
+                    person_ids?: string[];
+                    /**
+                     * Target Fpir
+                     * @description offer somebody for this share of strangers at most
+                     */
+                    target_fpir?: number;
+                    /**
+                     * Threshold
+                     * @description the least similarity to offer
+                     */
+                    threshold?: number;
+                    /**
+                     * Top K
+                     * @description most persons offered for an embedding
+                     * @default 5
+                     */
+                    top_k?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchAnswer"];
+                };
+            };
+            /** @description The bytes are no HTTP/1.1 request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    "WWW-Authenticate": "Bearer";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };

@@ -148,6 +148,20 @@ def test_who_has_enrolled_asks_for_an_index_that_knows_it(
     assert _asked(road, "min_revision") == "1"
 
 
+def test_a_collection_that_somebody_else_made_anew_is_searched(
+    by_road: ByRoad, rollcall: Rollcall, collection: str, hanks: bytes
+) -> None:
+    client, road = by_road()
+    for _ in range(2):
+        client.enroll(hanks, collection=collection)
+    rollcall.delete_collection(collection)
+    with pytest.raises(CollectionNotFound):
+        client.identify(hanks, collection=collection)
+    rollcall.enroll(hanks, collection=collection)
+    assert client.identify(hanks, collection=collection).revision == 1
+    assert _asked(road, "min_revision") is None
+
+
 def test_who_does_not_want_to_read_its_own_writes_need_not(
     by_road: ByRoad, collection: str, hanks: bytes
 ) -> None:

@@ -40,8 +40,8 @@ def options(url: str, key: str | None, timeout: float) -> dict[str, Any]:
         "timeout": httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
         # Key and pictures would go wherever an answer says.
         "follow_redirects": False,
-        # A proxy that is named in the environment has nothing to do with this machine's own ports.
-        "trust_env": not _is_loopback(address.host),
+        # A proxy that the environment names would read what this machine sends to itself.
+        "trust_env": address.scheme == "https" or not _is_loopback(address.host),
         "headers": {"User-Agent": f"rollcall-client/{VERSION}"},
     }
 

@@ -28,13 +28,16 @@ UNSET: Final = Unset()
 """In an edit: leave it as it is. None clears it."""
 
 
-def _asking(make: Callable[P, Wish], call: Callable[[Wish], Call[T]]) -> Callable[P, Call[T]]:
-    """A call with the parameters of the wish that it is made from."""
+def _asking(
+    name: str, make: Callable[P, Wish], call: Callable[[Wish], Call[T]]
+) -> Callable[P, Call[T]]:
+    """A function `name` with the parameters and the words of the wish that it makes a call of."""
 
     def asked(*args: P.args, **kwargs: P.kwargs) -> Call[T]:
         return call(make(*args, **kwargs))
 
-    return update_wrapper(asked, make, updated=())
+    asked.__name__ = asked.__qualname__ = name
+    return update_wrapper(asked, make, assigned=("__doc__",), updated=())
 
 
 def enrolling(wish: Enrolment) -> Call[models.EnrollAnswer]:
@@ -61,8 +64,8 @@ def identifying(wish: Probe) -> Call[models.IdentifyAnswer]:
     )
 
 
-enroll = _asking(Enrolment, enrolling)
-identify = _asking(Probe, identifying)
+enroll = _asking("enroll", Enrolment, enrolling)
+identify = _asking("identify", Probe, identifying)
 
 
 def verify(

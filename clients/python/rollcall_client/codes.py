@@ -118,6 +118,14 @@ class EmbeddingFailed(Unavailable):
     code = "embedding_failed"
 
 
+class EmbeddingInvalid(BadRequest):
+    """An embedding holds a number that is not finite, or only zeros, or has not as many numbers
+    as the collection's templates.
+    """
+
+    code = "embedding_invalid"
+
+
 class EnrolledFaceNotFound(NotFound):
     """There is no enrolled face with this id."""
 
@@ -148,6 +156,14 @@ class IdempotencyKeyReused(BadRequest):
     """The key came before with another request."""
 
     code = "idempotency_key_reused"
+
+
+class IdTaken(Conflict):
+    """A person or face of an import is in another collection here already, or the face another
+    person's.
+    """
+
+    code = "id_taken"
 
 
 class ImageAnimated(BadRequest):
@@ -228,6 +244,12 @@ class ModelChanged(Conflict):
     code = "model_changed"
 
 
+class ModelMismatch(Conflict):
+    """The embeddings are of another model than the collection's."""
+
+    code = "model_mismatch"
+
+
 class ModelNotLoaded(Conflict):
     """The collection's templates were made by a model that no loaded pack has."""
 
@@ -244,6 +266,12 @@ class NothingEnrolled(BadRequest):
     """No image of the enrolment could be used. `rejected` says why, image by image."""
 
     code = "nothing_enrolled"
+
+
+class NothingToExport(BadRequest):
+    """The collection was never enrolled into, so it has no model and no templates."""
+
+    code = "nothing_to_export"
 
 
 class Overloaded(Unavailable):
@@ -313,6 +341,14 @@ class TargetUnsupported(BadRequest):
     code = "target_unsupported"
 
 
+class TemplateInvalid(BadRequest):
+    """A template of an import is no embedding of length one, or has not as many numbers as the
+    collection's.
+    """
+
+    code = "template_invalid"
+
+
 class TemplateUnreadable(Unavailable):
     """A sealed template, crop or key of the collection does not open: it was changed in the
     database, or its key is gone. The collection is out of service, others are not.
@@ -344,12 +380,14 @@ CLASSES: Final[Mapping[str, type[RollcallError]]] = {
     "device_failed": DeviceFailed,
     "duplicate_person": DuplicatePerson,
     "embedding_failed": EmbeddingFailed,
+    "embedding_invalid": EmbeddingInvalid,
     "enrolled_face_not_found": EnrolledFaceNotFound,
     "external_id_taken": ExternalIdTaken,
     "face_not_found": FaceNotFound,
     "forbidden": Forbidden,
     "idempotency_key_in_flight": IdempotencyKeyInFlight,
     "idempotency_key_reused": IdempotencyKeyReused,
+    "id_taken": IdTaken,
     "image_animated": ImageAnimated,
     "image_broken": ImageBroken,
     "image_empty": ImageEmpty,
@@ -362,10 +400,12 @@ CLASSES: Final[Mapping[str, type[RollcallError]]] = {
     "key_invalid": KeyInvalid,
     "key_not_found": KeyNotFound,
     "model_changed": ModelChanged,
+    "model_mismatch": ModelMismatch,
     "model_not_loaded": ModelNotLoaded,
     "models_differ": ModelsDiffer,
     "not_found": NotFound,
     "nothing_enrolled": NothingEnrolled,
+    "nothing_to_export": NothingToExport,
     "overloaded": Overloaded,
     "person_not_found": PersonNotFound,
     "person_without_faces": PersonWithoutFaces,
@@ -376,6 +416,7 @@ CLASSES: Final[Mapping[str, type[RollcallError]]] = {
     "search_device_failed": SearchDeviceFailed,
     "several_faces": SeveralFaces,
     "target_unsupported": TargetUnsupported,
+    "template_invalid": TemplateInvalid,
     "template_unreadable": TemplateUnreadable,
     "too_many_requests": TooManyRequests,
     "unavailable": Unavailable,

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from rollcall_client.call import Call, Seen
-from rollcall_client.codes import CLASSES
+from rollcall_client.codes import CLASSES, CollectionNotFound
 from rollcall_client.errors import (
     RollcallError,
     TimedOut,
@@ -123,6 +123,8 @@ class Exchange:
                     return self._learned(call, call.read(response))
                 error = refusal(response)
                 pause = _pause_refused(call, error, attempt)
+                if call.searches is not None and error.code == CollectionNotFound.code:
+                    self.revisions.forget(call.searches)  # made anew it counts from the beginning
             if pause is None or attempt == self._retries:
                 raise error
             yield Pause(pause)
