@@ -1,6 +1,7 @@
 """What programs do with the client, on the real service."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -99,6 +100,41 @@ def test_collections_are_made_counted_audited_listed_and_erased(
     assert rollcall.delete_collection(collection).revision is None
     with pytest.raises(CollectionNotFound):
         rollcall.collection(collection)
+
+
+def test_a_collection_goes_out_line_by_line_and_comes_in_again(
+    rollcall: Rollcall, collection: str, hanks: bytes, astronaut: bytes
+) -> None:
+    for photo in (hanks, astronaut):
+        rollcall.enroll(photo, collection=collection)
+    lines = [json.loads(line) for line in rollcall.export_collection(collection)]
+    kinds = [next(iter(line)) for line in lines]
+    assert kinds == ["collection", "person", "person", "face", "face", "end"]
+    rollcall.delete_collection(collection)
+    with pytest.raises(CollectionNotFound):
+        next(rollcall.export_collection(collection))
+
+    model, persons, faces = lines[0]["collection"]["model"], lines[1:3], lines[3:5]
+    taken = rollcall.import_part(
+        collection,
+        model,
+        [each["person"] for each in persons],
+        [each["face"] for each in faces],
+    )
+    assert (taken.persons, taken.faces) == (2, 2)
+    [found] = rollcall.identify(hanks, collection=collection).faces
+    assert str(found.candidates[0].person.id) == persons[0]["person"]["id"]
+
+
+def test_an_embedding_of_ones_own_finds_who_was_enrolled(
+    by_road: ByRoad, collection: str, hanks: bytes
+) -> None:
+    client, road = by_road()
+    person = client.enroll(hanks, collection=collection).person
+    seen = client.embeddings(hanks)
+    [result] = client.search([seen.faces[0].embedding], seen.model, collection).results
+    assert result.candidates[0].person.id == person.id
+    assert json.loads(road.sent[-1].content)["min_revision"] == 1
 
 
 def test_keys_are_made_used_rotated_listed_and_revoked(

@@ -155,6 +155,60 @@ def audit_collection(name: str) -> Call[models.AuditAnswer]:
     return _get(f"collections/{_segment(name)}/audit", reading(models.AuditAnswer))
 
 
+def export_path(collection: str) -> str:
+    return f"collections/{_segment(collection)}/export"
+
+
+def import_part(
+    collection: str,
+    model: str,
+    persons: Sequence[Mapping[str, Any]] = (),
+    faces: Sequence[Mapping[str, Any]] = (),
+) -> Call[models.ImportAnswer]:
+    """Take in a part of a collection, as lines of its export have it: a megabyte at most."""
+    return Call(
+        method="POST",
+        path=f"collections/{_segment(collection)}/import",
+        json={"model": model, "persons": list(persons), "faces": list(faces)},
+        read=reading(models.ImportAnswer),
+        learns=lambda answer: Seen(collection, answer.revision),
+    )
+
+
+def search(
+    embeddings: Sequence[Sequence[float]],
+    model: str,
+    collection: str = "default",
+    *,
+    person_ids: Sequence[Id] | None = None,
+    top_k: int | None = None,
+    threshold: float | None = None,
+    target_fpir: float | None = None,
+    min_revision: int | None = None,
+) -> Call[models.SearchAnswer]:
+    """Who is this, by embeddings that were made elsewhere by the collection's model?"""
+    wish = {
+        "person_ids": None if person_ids is None else [str(each) for each in person_ids],
+        "top_k": top_k,
+        "threshold": threshold,
+        "target_fpir": target_fpir,
+        "min_revision": min_revision,
+    }
+    return Call(
+        method="POST",
+        path="search",
+        json={
+            "embeddings": [list(map(float, row)) for row in embeddings],
+            "model": model,
+            "collection": collection,
+            **{name: value for name, value in wish.items() if value is not None},
+        },
+        read=reading(models.SearchAnswer),
+        searches=collection if min_revision is None else None,
+        learns=lambda answer: Seen(collection, answer.revision),
+    )
+
+
 # --- persons --------------------------------------------------------------------------------------
 
 

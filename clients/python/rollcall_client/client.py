@@ -11,7 +11,15 @@ from rollcall_client import calls
 from rollcall_client.address import options
 from rollcall_client.bulk import Outcome, each_of
 from rollcall_client.call import Call, Page, following
-from rollcall_client.exchange import Do, Exchange, Pause, Revisions, Send
+from rollcall_client.exchange import (
+    Do,
+    Exchange,
+    Pause,
+    Revisions,
+    Send,
+    reaching,
+    refusal,
+)
 from rollcall_client.methods import awaiting, running, streaming, walking
 from rollcall_client.models import EnrollAnswer, IdentifyAnswer
 from rollcall_client.wishes import Enrolment, Probe
@@ -76,6 +84,21 @@ class Rollcall:
                 return
             call = following(call, page.next_cursor)
 
+    def export_collection(self, name: str) -> Iterator[bytes]:
+        """The lines of a whole collection with its templates, as they come; never repeated.
+
+        Raises RollcallError, also where the answer breaks off; one that was cut off is without
+        its last line, `end`.
+        """
+        with reaching(), self._http.stream("GET", calls.export_path(name)) as response:
+            if not response.is_success:
+                response.read()
+                raise refusal(response)
+            rest = b""
+            for chunk in response.iter_bytes():
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from whole
+
     @property
     def revisions(self) -> Revisions:
         """What this client knows of the revisions of collections."""
@@ -104,6 +127,8 @@ class Rollcall:
     collection = running(calls.collection)
     delete_collection = running(calls.delete_collection)
     audit_collection = running(calls.audit_collection)
+    import_part = running(calls.import_part)
+    search = running(calls.search)
     persons = walking(calls.persons)
     person_page = running(calls.persons)
     person = running(calls.person)
@@ -196,6 +221,19 @@ class AsyncRollcall:
         """Identify many, so many at a time; each outcome as it comes, errors among them."""
         return each_of(items, lambda item: self.run(calls.identifying(item)), concurrency)
 
+    async def export_collection(self, name: str) -> AsyncGenerator[bytes, None]:
+        """As `Rollcall.export_collection`."""
+        with reaching():
+            async with self._http.stream("GET", calls.export_path(name)) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise refusal(response)
+                rest = b""
+                async for chunk in response.aiter_bytes():
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    for line in whole:
+                        yield line
+
     @property
     def revisions(self) -> Revisions:
         """What this client knows of the revisions of collections."""
@@ -224,6 +262,8 @@ class AsyncRollcall:
     collection = awaiting(calls.collection)
     delete_collection = awaiting(calls.delete_collection)
     audit_collection = awaiting(calls.audit_collection)
+    import_part = awaiting(calls.import_part)
+    search = awaiting(calls.search)
     persons = streaming(calls.persons)
     person_page = awaiting(calls.persons)
     person = awaiting(calls.person)

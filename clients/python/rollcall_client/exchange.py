@@ -6,7 +6,8 @@ one by blocking, the other by awaiting: there is one place for retries, revision
 
 import random
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -131,10 +132,12 @@ class Exchange:
         raise AssertionError("the last attempt returns or raises")
 
     def _request(self, call: Call[T], files: list[tuple[str, bytes]]) -> httpx.Request:
-        fields = list(call.fields)
+        fields, body = list(call.fields), call.json
         if call.searches is not None and self._read_your_writes:
             revision = self.revisions.of(call.searches)
-            if revision:
+            if revision and body is not None:
+                body = {**body, "min_revision": revision}
+            elif revision:
                 fields.append(("min_revision", str(revision)))
         # Text is sent as parts too, so that a form without any image is one.
         parts: list[tuple[str, Any]] = [(name, (None, text)) for name, text in fields]
@@ -143,7 +146,7 @@ class Exchange:
             call.method,
             call.path,
             params=call.query or None,
-            json=call.json,
+            json=body,
             files=parts or None,
             headers=call.headers,
         )
@@ -153,6 +156,15 @@ class Exchange:
         if seen is not None:
             self.revisions.note(seen)
         return answer
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """Turn what httpx raises where nothing, or no more, is answered into the client's errors."""
+    try:
+        yield
+    except httpx.RequestError as fault:
+        raise _no_answer(fault) from fault
 
 
 def refusal(response: httpx.Response) -> RollcallError:

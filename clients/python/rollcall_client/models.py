@@ -232,6 +232,35 @@ class IdentifyAnswer(Answered):
     request_id: str
 
 
+class SearchResult(Answered):
+    """What one embedding found."""
+
+    identified: bool
+    candidates: list[Candidate]
+
+
+class SearchAnswer(Answered):
+    """`results` are as many as embeddings, in their order."""
+
+    results: list[SearchResult]
+    threshold: float
+    threshold_source: str
+    gallery_size: int
+    revision: int
+    details: bool
+    model: str
+    request_id: str
+
+
+class ImportAnswer(Answered):
+    """What was new, and the collection's revision."""
+
+    persons: int
+    faces: int
+    revision: int
+    request_id: str
+
+
 class Collection(Answered):
     """`model` is None until the first enrolment binds one."""
 
