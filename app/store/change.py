@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from uuid import UUID, uuid4
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,8 +17,9 @@ from app.store.collections import Collection
 from app.store.database import CHANNEL, Database
 from app.store.errors import CollectionNotFound, ModelChanged
 from app.store.faces import EnrolledFace
+from app.store.history import LoggedChange
 from app.store.persons import NewPerson
-from app.types import Face, Floats, Position
+from app.types import Face, Floats, Position, Rows
 
 Lock = Callable[[AsyncConnection], Awaitable[Collection]]
 
@@ -51,11 +54,26 @@ class Change:
         self._new_persons: set[UUID] = set()
         self._added: list[tuple[UUID, UUID, bytes]] = []
         self._removed: list[UUID] = []
+        self._position = collection.position
 
     @property
     def revision(self) -> int:
         """The revision that this change will be."""
         return self.collection.position.revision + 1
+
+    def logged(self, dimension: int) -> LoggedChange:
+        """As followers read it from the log, once it is written; templates have `dimension`."""
+        vectors = np.frombuffer(b"".join(vector for _, _, vector in self._added), "<f4")
+        return LoggedChange(
+            self.collection.position.digest,
+            self._position,
+            Rows(
+                _packed([face_id for face_id, _, _ in self._added]),
+                _packed([person_id for _, person_id, _ in self._added]),
+                vectors.reshape(-1, dimension),
+            ),
+            _packed(self._removed),
+        )
 
     async def add_person(self, person: NewPerson, person_id: UUID | None = None) -> UUID:
         """With an id of their own where none is given. Raises ExternalIdTaken."""
@@ -166,7 +184,7 @@ class Change:
     async def write(self) -> None:
         """Number the change and append it to the log, in the transaction that made it."""
         parent = self.collection.position
-        position = chain(parent, self._added, self._removed)
+        self._position = position = chain(parent, self._added, self._removed)
         await self.connection.execute(
             insert(tables.changes).values(
                 collection_id=self.collection.id,
@@ -203,6 +221,11 @@ async def changing(database: Database, lock: Lock) -> AsyncIterator[Change]:
         await change.write()
         hit("change.before_commit")
     hit("change.committed")
+
+
+def _packed(ids: Sequence[UUID]) -> NDArray[np.uint8]:
+    """uint8[N, 16]."""
+    return np.frombuffer(b"".join(each.bytes for each in ids), np.uint8).reshape(-1, 16)
 
 
 async def notify(connection: AsyncConnection, collection_id: UUID) -> None:

@@ -19,6 +19,7 @@ from app.gallery.selection import Selection, everything, only
 from app.gallery.snapshot import remove_old_formats, remove_snapshot
 from app.gallery.storage import FLOAT32, Storage
 from app.store import collections, history, idempotency
+from app.store.change import Change
 from app.store.collections import Collection
 from app.store.database import CHANNEL, PATIENCE, Database
 from app.store.errors import DatabaseUnavailable, TemplateUnreadable
@@ -180,13 +181,17 @@ class Sync:
         found = await self.searcher.search(selections, queries, top, floor)
         return [[replace(each, source=numbers[each.source]) for each in one] for one in found]
 
-    async def applied(self, collection: Collection, revision: int) -> None:
-        """Wait until this process has a committed revision: you find what you enrolled, at once.
+    async def applied(self, change: Change) -> None:
+        """Wait until this process has a change that it committed: you find what you enrolled, at
+        once.
 
         Raises IndexLoading, IndexBehind, DatabaseUnavailable.
         """
-        index = self._by_id.get(collection.id) or await self._discover(collection.name)
-        await self._reach(index, revision, _APPLY_SECONDS)
+        home = change.collection
+        index = self._by_id.get(home.id) or await self._discover(home.name)
+        with index.offered(change):
+            await index.take_offers()
+            await self._reach(index, change.revision, _APPLY_SECONDS)
 
     async def audit(self, name: str) -> Audit:
         """Compare the index of a collection with PostgreSQL, one audit at a time.

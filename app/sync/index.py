@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import queue
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -24,6 +25,7 @@ from app.gallery.snapshot import (
 )
 from app.gallery.storage import FLOAT32, Storage
 from app.store import collections, history, vaultkeys
+from app.store.change import Change as Committed
 from app.store.collections import Collection
 from app.store.database import Database
 from app.store.errors import TemplateUnreadable
@@ -81,6 +83,7 @@ class CollectionIndex:
         self._retry_at = 0.0
         self._erased = False
         self._removals = 0  # changes that removed somebody
+        self._offers: dict[int, Committed] = {}
         self._turn = asyncio.Lock()
         self._saving = asyncio.Lock()
         self._moved = asyncio.Condition()
@@ -109,9 +112,48 @@ class CollectionIndex:
 
         Raises CollectionNotFound, DatabaseUnavailable, TemplateUnreadable.
         """
-        async with self._turn, self._database.snapshot() as connection:
-            await self._come_to(connection)
+        async with self._turn:
+            async with self._database.snapshot() as connection:
+                await self._come_to(connection)
+            await self._apply_offers()
         await self._tell()
+
+    @contextlib.contextmanager
+    def offered(self, change: Committed) -> Iterator[None]:
+        """A change that this process committed itself, to be applied as it is, as long as the
+        block lasts."""
+        self._offers[change.revision] = change
+        try:
+            yield
+        finally:
+            self._offers.pop(change.revision, None)
+
+    async def take_offers(self) -> None:
+        """Apply what was offered and comes next, unless somebody has the turn: then they do.
+
+        PostgreSQL is not asked for what it was just told. What does not follow is left to
+        following.
+        """
+        if self._turn.locked():
+            return
+        async with self._turn:
+            await self._apply_offers()
+        await self._tell()
+
+    async def _apply_offers(self) -> None:
+        while self.gallery is not None and self.position is not None and self.fault is None:
+            change = self._offers.get(self.revision + 1)
+            if change is None or change.collection.position != self.position:
+                return
+            if change.collection.model != self.model:
+                return
+            hit("index.changes_read")
+            try:
+                await self._apply(change.logged(self.gallery.dimension))
+            except (OutOfOrder, Diverged):  # following loads afresh, and says so
+                return
+            if self.position.revision > self.head.position.revision:
+                self.head = replace(self.head, position=self.position)
 
     async def audit(self) -> Audit:
         """Compare the index with PostgreSQL, both at the newest committed revision.

@@ -170,7 +170,7 @@ async def enroll(
                 revision=change.revision,
             )
     with current()("apply"):
-        await rooms.sync.applied(change.collection, change.revision)
+        await rooms.sync.applied(change)
     hit("change.applied")
     return answer
 

@@ -29,7 +29,7 @@ async def erase_person(rooms: Rooms, caller: Caller, person_id: UUID) -> Erased:
         if not caller.sees(change.collection.name):
             raise persons.missing(person_id)
         count = await _remove(change, caller, person_id, "person.erase")
-    await rooms.sync.applied(change.collection, change.revision)
+    await rooms.sync.applied(change)
     hit("change.applied")
     return Erased(change.collection.name, 1, count, change.revision)
 
@@ -40,7 +40,7 @@ async def expire_person(rooms: Rooms, caller: Caller, person_id: UUID) -> None:
         if not await persons.is_expired(change.connection, person_id):
             raise persons.missing(person_id)
         await _remove(change, caller, person_id, "person.expire")
-    await rooms.sync.applied(change.collection, change.revision)
+    await rooms.sync.applied(change)
 
 
 async def _remove(change: Change, caller: Caller, person_id: UUID, action: str) -> int:
@@ -64,7 +64,7 @@ async def erase_face(rooms: Rooms, caller: Caller, face_id: UUID) -> Erased:
         change.record = record_of(
             caller, "face.erase", collection=name, face_ids=[face_id], revision=change.revision
         )
-    await rooms.sync.applied(change.collection, change.revision)
+    await rooms.sync.applied(change)
     hit("change.applied")
     return Erased(name, 0, 1, change.revision)
 

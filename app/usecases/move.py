@@ -76,6 +76,6 @@ async def _applied(
     rooms: Rooms, change: Change, person: Person, face_ids: Sequence[UUID], *, merged: int
 ) -> Moved:
     """Once this process's index shows it."""
-    await rooms.sync.applied(change.collection, change.revision)
+    await rooms.sync.applied(change)
     hit("change.applied")
     return Moved(person, face_ids, merged, change.revision)

@@ -143,7 +143,7 @@ async def take_in(rooms: Rooms, caller: Caller, batch: Incoming) -> Taken:
             faces=len(coming),
             revision=change.revision,
         )
-    await rooms.sync.applied(change.collection, change.revision)
+    await rooms.sync.applied(change)
     hit("change.applied")
     return Taken(len(new), len(coming), change.revision)
 

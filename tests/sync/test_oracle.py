@@ -109,7 +109,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
             async with changing(through.database, lock_or_make(NAME)) as change:
                 person = known or await change.add_person(NewPerson())
                 faces = await change.add_faces(person, MODEL, [FACE] * rows, embeddings)
-            await through.sync.applied(change.collection, change.revision)
+            await through.sync.applied(change)
             assert change.revision == self.revision + 1
             self.revision += 1
             self.truth.setdefault(person, {}).update(zip(faces, embeddings, strict=True))
@@ -132,7 +132,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
                 lock = changes.lock_of_person(person)
                 async with changing(through.database, lock) as change:
                     await change.remove_person(person)
-                await through.sync.applied(change.collection, change.revision)
+                await through.sync.applied(change)
 
             self.runner.run(work())
             self.revision += 1
@@ -150,7 +150,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
                 lock = changes.lock_of_face(face)
                 async with changing(through.database, lock) as change:
                     await change.remove_face(face)
-                await through.sync.applied(change.collection, change.revision)
+                await through.sync.applied(change)
 
             self.runner.run(work())
             self.revision += 1
@@ -166,7 +166,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
                 lock = changes.lock_of_person(person)
                 async with changing(through.database, lock) as change:
                     await change.merge_person(other, person)
-                await through.sync.applied(change.collection, change.revision)
+                await through.sync.applied(change)
 
             self.runner.run(work())
             self.revision += 1
@@ -184,7 +184,7 @@ def machine_of(server: str) -> type[RuleBasedStateMachine]:
                 lock = changes.lock_of_face(face)
                 async with changing(through.database, lock) as change:
                     await change.move_faces([face], to)
-                await through.sync.applied(change.collection, change.revision)
+                await through.sync.applied(change)
 
             self.runner.run(work())
             self.revision += 1
