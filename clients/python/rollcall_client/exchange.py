@@ -111,7 +111,9 @@ class Exchange:
 
     def steps(self, call: Call[T]) -> Steps[T]:
         """Raises RollcallError, and what `read_image` raises."""
-        files = yield Do(lambda: [(name, read_image(image)) for name, image in call.images])
+        files: list[tuple[str, bytes]] = []
+        if call.images:
+            files = yield Do(lambda: [(name, read_image(image)) for name, image in call.images])
         for attempt in range(self._retries + 1):
             try:
                 response = yield Send(self._request(call, files))
