@@ -48,7 +48,7 @@ def test_merged_persons_are_one_with_all_their_faces(
     )
     assert merged.status_code == 200, merged.text
     told = merged.json()
-    assert told["person"] == {**kept["person"], "face_count": 2}
+    assert told["person"] == {**kept["person"], "face_count": 2, "collection": collection}
     assert told["face_ids"] == [gone["faces"][0]["id"]]
     assert (told["merged"], told["revision"]) == (1, gone["revision"] + 1)
     assert client.get(f"/persons/{gone['person']['id']}").status_code == 404

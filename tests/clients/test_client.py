@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from rollcall_client import UNSET, AsyncRollcall, Rollcall
+from rollcall_client import UNSET, AsyncRollcall, Enrolment, Probe, Rollcall, calls
 from rollcall_client.codes import CollectionNotFound, EnrolledFaceNotFound, PersonNotFound
 
 from app.main import create_app
 from app.settings import Settings
-from tests.clients.conftest import ByRoad, Road
+from tests.clients.conftest import ByRoad, Road, answers
 from tests.service import Service
 
 
@@ -248,6 +248,21 @@ def test_a_hostile_name_reaches_no_other_address(by_road: ByRoad, collection: st
         assert path.startswith("/collections/"), path
         assert path.count("/") == 2, path
         assert "?" not in path, path
+
+
+def test_a_service_may_live_below_a_path(pauses: list[float]) -> None:
+    road = Road(answers(httpx.Response(200, json={"status": "ok"})))
+    with Rollcall("https://example.org/faces/", transport=road) as client:
+        client.health()
+    assert str(road.sent[0].url) == "https://example.org/faces/healthz"
+
+
+def test_the_words_of_a_wish_leave_its_pictures_out() -> None:
+    wishes = Enrolment([b"secret picture"], name="Ann"), Probe(b"secret picture", top_k=3)
+    told = repr(wishes) + repr(calls.enrolling(wishes[0]))
+    assert "Ann" in told
+    assert "secret" not in told
+    assert len({*wishes, *wishes}) == 2
 
 
 def test_the_awaited_client_does_the_same(

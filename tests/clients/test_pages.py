@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rollcall_client import AsyncRollcall
 
 from tests.service import ROOT, Service
 
@@ -37,3 +38,11 @@ def test_the_examples_of_a_page_run(
         assert "True" in said
         assert "No such file" in said
         assert "'similarity': 1.0" in said
+
+
+def test_the_page_of_the_python_client_names_every_method() -> None:
+    page = (ROOT / PAGES[0]).read_text()
+    methods = {name for name, each in vars(AsyncRollcall).items() if callable(each)}
+    plumbing = {"run", "walk", "aclose"} | {name for name in methods if name.endswith("_page")}
+    for name in methods - plumbing:
+        assert name.startswith("__") or f"`{name}`" in page, name

@@ -158,10 +158,18 @@ def test_a_retry_after_may_be_a_date(by_road: ByRoad, pauses: list[float]) -> No
     assert all(each < 1 for each in pauses)
 
 
-def test_a_redirect_is_not_followed(by_road: ByRoad, pauses: list[float]) -> None:
-    away = {"Location": "https://elsewhere.example/enroll"}
-    client, road = by_road(answers(httpx.Response(307, headers=away)))
-    with pytest.raises(UnexpectedAnswer, match=r"redirects \(307\) to elsewhere\.example"):
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        ("https://elsewhere.example/enroll", "elsewhere.example"),
+        ("/enroll/", "another path"),
+    ],
+)
+def test_a_redirect_is_not_followed(
+    by_road: ByRoad, pauses: list[float], location: str, named: str
+) -> None:
+    client, road = by_road(answers(httpx.Response(307, headers={"Location": location})))
+    with pytest.raises(UnexpectedAnswer, match=rf"redirects \(307\) to {named}, which"):
         client.models()
     assert len(road.sent) == 1
 

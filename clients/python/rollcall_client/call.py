@@ -49,7 +49,7 @@ class Call(Generic[T]):
     query: Mapping[str, str] = field(default_factory=dict)
     json: Mapping[str, Any] | None = None
     fields: Sequence[tuple[str, str]] = ()
-    images: Sequence[tuple[str, Upload]] = ()
+    images: Sequence[tuple[str, Upload]] = field(default=(), repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
     also: frozenset[int] = frozenset()  # statuses beside 2xx that `read` understands

@@ -73,11 +73,11 @@ class TooManyRequests(RollcallError):
 
 
 class ServerFault(RollcallError):
-    """500: a fault of the service."""
+    """5xx: a fault of the service."""
 
 
 class Unavailable(RollcallError):
-    """503: a fault that may pass."""
+    """503, and a proxy's 502 and 504: a fault that may pass."""
 
 
 class Unreachable(RollcallError):
@@ -104,10 +104,14 @@ FAMILIES: Final[Mapping[int, type[RollcallError]]] = {
     404: NotFound,
     409: Conflict,
     429: TooManyRequests,
+    502: Unavailable,
     503: Unavailable,
+    504: Unavailable,
 }
 
 
 def family(status: int) -> type[RollcallError]:
     """The class of an error of which nothing but the status is known."""
+    if status < 400:
+        return UnexpectedAnswer
     return FAMILIES.get(status, BadRequest if status < 500 else ServerFault)

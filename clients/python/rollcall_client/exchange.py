@@ -104,6 +104,8 @@ class Exchange:
     def __init__(
         self, build: Callable[..., httpx.Request], *, retries: int, read_your_writes: bool
     ) -> None:
+        if retries < 0:
+            raise ValueError("retries is 0 or more")
         self._build = build
         self._retries = retries
         self._read_your_writes = read_your_writes
@@ -111,7 +113,9 @@ class Exchange:
 
     def steps(self, call: Call[T]) -> Steps[T]:
         """Raises RollcallError, and what `read_image` raises."""
-        files = yield Do(lambda: [(name, read_image(image)) for name, image in call.images])
+        files: list[tuple[str, bytes]] = []
+        if call.images:
+            files = yield Do(lambda: [(name, read_image(image)) for name, image in call.images])
         for attempt in range(self._retries + 1):
             try:
                 response = yield Send(self._request(call, files))
@@ -171,11 +175,11 @@ def refusal(response: httpx.Response) -> RollcallError:
     """The error that an answer stands for."""
     status = response.status_code
     if response.has_redirect_location:
-        target = httpx.URL(response.headers["location"])
         # Followed, it would take key and pictures to wherever an answer says.
+        host = httpx.URL(response.headers["location"]).host or "another path"
         return UnexpectedAnswer(
-            f"The address redirects ({status}) to {target.host or 'another path'}, which is not "
-            "followed. Give the client the address of the service itself.",
+            f"The address redirects ({status}) to {host}, which is not followed. "
+            "Give the client the address of the service itself.",
             status=status,
         )
     retry_after = _seconds(response.headers.get("retry-after"))

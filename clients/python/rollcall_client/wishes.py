@@ -12,7 +12,8 @@ from rollcall_client.uploads import Upload
 Id = UUID | str
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity: two wishes with the same words are two wishes, and arrays do not compare.
+@dataclass(frozen=True, slots=True, eq=False)
 class Enrolment:
     """Photos of one person: someone new, or with `person_id` someone enrolled.
 
@@ -24,7 +25,7 @@ class Enrolment:
     the same key, it happens once; made up where not given.
     """
 
-    images: Upload | Sequence[Upload]
+    images: Upload | Sequence[Upload] = field(repr=False)
     _: KW_ONLY
     collection: str = "default"
     person_id: Id | None = None
@@ -68,7 +69,7 @@ class Enrolment:
         return [*texts(told).items(), *references]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Probe:
     """Who is this, among the people of a collection?
 
@@ -80,7 +81,7 @@ class Probe:
     saw, so that it finds what it enrolled.
     """
 
-    image: Upload | None = None
+    image: Upload | None = field(default=None, repr=False)
     _: KW_ONLY
     face_id: Id | None = None
     collection: str | None = None
