@@ -1,10 +1,10 @@
 """Many photos of many persons into a collection, with nothing doubled however often it is begun.
 
 Whatever has photos with persons on them hands this an iterable of `Photo`: a folder, a table, an
-importer. Before the first photo of a person is sent, the service is asked what of that person is
-there: the person by `external_id`, the photos by `reference`. What was under way when an earlier
-run was killed is caught by the Idempotency-Key, which is made of the request itself: sent again it
-is the same, and gets the first answer.
+importer. What is there is not sent again: persons are told by `external_id`, photos by `reference`
+(app.commands.already). What was under way when an earlier run was killed is caught by the
+Idempotency-Key, which is made of the request itself: sent again it is the same, and gets the first
+answer.
 """
 
 import asyncio
@@ -12,14 +12,15 @@ import itertools
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, Literal, Protocol
-from uuid import UUID
 
 from rollcall_client import AsyncRollcall, models
 from rollcall_client.errors import BadRequest, Conflict, NotFound, RollcallError
+
+from app.commands.already import Already, Known
 
 LONGEST_REFERENCE: Final = 255
 # Requests whose process was killed hold their key for the service's deadline and a little more.
@@ -62,12 +63,14 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How photos are enrolled. concurrency: persons worked on at a time."""
+    """How photos are enrolled. concurrency: persons worked on at a time. photos: how many come,
+    where that is known."""
 
     collection: str
     face: Literal["only", "largest"] = "only"
     on_duplicate: Literal["allow", "flag", "reject"] = "flag"
     concurrency: int = 8
+    photos: int | None = None
 
 
 class Listener(Protocol):
@@ -102,7 +105,9 @@ async def enroll_all(
     for what concerns more than one photo: nobody answers, the key may not; and what the iterable
     raises. What was enrolled until then is enrolled, and is found by the next run.
     """
-    run = _Run(client, way, listener, await _begun(client, way.collection))
+    already = Already(client, way.collection)
+    await already.prepare(way.photos)
+    run = _Run(client, way, listener, already)
     source = _Source(photos)
 
     async def work() -> None:
@@ -116,22 +121,6 @@ async def enroll_all(
                 tasks.create_task(work())
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None
-
-
-async def _begun(client: AsyncRollcall, collection: str) -> bool:
-    """Whether anybody may be in the collection; else nobody needs to be looked for."""
-    try:
-        return (await client.collection(collection)).person_count > 0
-    except NotFound:
-        return False
-
-
-@dataclass(slots=True)
-class _Known:
-    """A person who is there, with what is enrolled of them."""
-
-    id: UUID
-    faces: dict[UUID, str | None] = field(default_factory=dict)
 
 
 class _Source:
@@ -163,16 +152,17 @@ class _Source:
 
 
 class _Run:
-    def __init__(self, client: AsyncRollcall, way: Way, listener: Listener, begun: bool) -> None:
+    def __init__(
+        self, client: AsyncRollcall, way: Way, listener: Listener, already: Already
+    ) -> None:
         self._client = client
         self._way = way
         self._listener = listener
-        self._begun = begun
+        self._already = already
 
     async def person(self, photos: list[Photo]) -> list[Photo]:
         """The photos of one person, one after the other; those that have to be tried later."""
-        who = photos[0].person
-        known = await self._look(who) if self._begun else None
+        known = await self._already.of(photos[0].person.external_id)
         for number, photo in enumerate(photos):
             if known is not None and photo.reference in known.faces.values():
                 self._listener.already_there(photo)
@@ -197,7 +187,7 @@ class _Run:
                 self._listener.refused(photo, *_words(refusal))
         return []
 
-    async def _one(self, photo: Photo, data: bytes, known: _Known | None) -> _Known:
+    async def _one(self, photo: Photo, data: bytes, known: Known | None) -> Known:
         """Enrol a photo of somebody new or known; the person with it."""
         try:
             answer = await self._send(photo, data, known)
@@ -205,7 +195,7 @@ class _Run:
             if known is not None or conflict.code != "external_id_taken":
                 raise
             # Made since we looked, by a run beside this one or the end of one before.
-            known = await self._look(photo.person)
+            known = await self._already.look(photo.person.external_id)
             if known is None:
                 raise
             if photo.reference in known.faces.values():
@@ -213,11 +203,11 @@ class _Run:
                 return known
             answer = await self._send(photo, data, known)
         self._listener.enrolled(photo, answer, new=known is None)
-        known = known or _Known(answer.person.id)
+        known = known or Known(answer.person.id)
         known.faces.update((face.id, photo.reference) for face in answer.faces)
         return known
 
-    async def _send(self, photo: Photo, data: bytes, known: _Known | None) -> models.EnrollAnswer:
+    async def _send(self, photo: Photo, data: bytes, known: Known | None) -> models.EnrollAnswer:
         who = photo.person
         whom: dict[str, Any] = (
             {"person_id": known.id}
@@ -240,7 +230,7 @@ class _Run:
             **whom,
         )
 
-    def _key(self, photo: Photo, data: bytes, known: _Known | None, whom: Mapping[str, Any]) -> str:
+    def _key(self, photo: Photo, data: bytes, known: Known | None, whom: Mapping[str, Any]) -> str:
         """The same for the same request, and for no other.
 
         The faces that the person has are part of it: a photo whose face was erased since may be
@@ -258,16 +248,6 @@ class _Run:
         digest = sha256(json.dumps(said, sort_keys=True, default=str).encode())
         digest.update(data)
         return f"bulk-{digest.hexdigest()}"
-
-    async def _look(self, who: PersonKey) -> _Known | None:
-        found = await self._client.person_page(
-            self._way.collection, external_id=who.external_id, limit=1
-        )
-        if not found.entries:
-            return None
-        person = found.entries[0]
-        faces = await self._client.person_faces(person.id)
-        return _Known(person.id, {face.id: face.reference for face in faces})
 
 
 def _of_this_photo(refusal: RollcallError) -> bool:

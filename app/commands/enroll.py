@@ -120,6 +120,7 @@ async def _bulk(
                 face=asked.face,
                 on_duplicate=asked.on_duplicate,
                 concurrency=asked.concurrency or await _wide(client),
+                photos=ledger.total,
             )
             ledger.begin()
             try:

@@ -37,6 +37,7 @@ class Ledger:
         clock: Callable[[], float] = time.monotonic,
         out: IO[str] | None = None,
     ) -> None:
+        self.total = total
         self.faces = 0
         self.persons_made = 0
         self.there = 0

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 from rollcall_client import AsyncRollcall, models
 
+from app.commands import already
 from app.commands.bulk import PersonKey, Photo, Way, enroll_all
 from app.commands.ledger import Ledger
 from app.commands.photo_files import plan_of_folder
@@ -74,9 +75,18 @@ def check_exactly(client: httpx.Client, collection: str, source: Path) -> None:
     assert Counter((names[face["person_id"]], face["reference"]) for face in faces) == wanted
 
 
+@pytest.mark.parametrize("read", ["at once", "person by person"])
 def test_a_folder_is_enrolled_and_a_second_run_finds_nothing_to_do(
-    shared_service: Service, client: httpx.Client, people: Path, collection: str
+    shared_service: Service,
+    client: httpx.Client,
+    people: Path,
+    collection: str,
+    read: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if read == "person by person":  # as in a collection that is far larger than what is enrolled
+        monkeypatch.setattr(already, "_LITTLE", -1)
+        monkeypatch.setattr(already, "_WORTH", -1)
     done = enroll(shared_service, people, collection, "--json")
     assert done.returncode == 0, done.stderr
     assert (done.json["enrolled"], done.json["persons_created"]) == (24, 8)
