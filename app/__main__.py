@@ -20,7 +20,7 @@ from app.settings import read_settings
 # In the order in which a reader of --help wants them. A module is imported when its command is
 # asked for: most of them bring more along than the others need.
 _COMMANDS: Final = {
-    name: f"app.commands.{name}"
+    name: f"app.commands.{name.replace('-', '_')}"
     for name in (
         "serve",
         "enroll",

@@ -130,7 +130,7 @@ _BASH: Final = """\
 _rollcall() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
     local at='' each names='' dashed='' IFS=$' \\t\\n'
-    for each in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+    for each in "${{COMP_WORDS[@]:1:$((COMP_CWORD - 1))}}"; do
         case "${{at:+$at }}$each" in
         {paths}) at="${{at:+$at }}$each" ;;
         esac

@@ -1,5 +1,7 @@
 """Completion, asked of the shell that it is for."""
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -63,3 +65,56 @@ def test_zsh_reads_what_bash_does_and_fish_has_every_command() -> None:
     fish = typed("completion", "fish").stdout
     for words in ("-a enroll", "-a merge", "-l target-fpir"):
         assert words in fish
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("rollcall per", {"persons"}),
+        ("rollcall persons me", {"merge"}),
+        ("rollcall identify a.jpg --target", {"--target-fpir"}),
+        ("rollcall enroll photos --face ", {"only", "largest"}),
+        ("rollcall completion ", {"bash", "zsh", "fish"}),
+    ],
+)
+def test_fish_completes(tmp_path: Path, line: str, wanted: set[str]) -> None:
+    script = tmp_path / "rollcall.fish"
+    script.write_text(typed("completion", "fish").stdout)
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", f"source {script}; complete -C '{line}'"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    assert {each.partition("\t")[0] for each in done.stdout.splitlines()} == wanted
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh here")
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["per"], {"persons"}),
+        (["persons", "me"], {"merge"}),
+        (["identify", "a.jpg", "--target"], {"--target-fpir"}),
+        (["enroll", "photos", "--face", ""], {"only", "largest"}),
+    ],
+)
+def test_zsh_completes(tmp_path: Path, words: list[str], wanted: set[str]) -> None:
+    script = tmp_path / "rollcall.zsh"
+    script.write_text(typed("completion", "zsh").stdout)
+    # As bashcompinit calls it; what it offers is matched by zsh itself.
+    program = (
+        "autoload -U compinit; compinit -u -D; source $1; shift; COMP_WORDS=($@); "
+        "COMP_CWORD=$(($# - 1)); emulate ksh -c _rollcall; print -rl -- $COMPREPLY"
+    )
+    done = subprocess.run(
+        ["zsh", "-f", "-o", "shwordsplit", "-c", program, "zsh", script, "rollcall", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    offered = {each for each in done.stdout.split() if each.startswith(words[-1])}
+    assert offered == wanted, done.stderr
