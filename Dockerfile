@@ -49,6 +49,9 @@ RUN groupadd --system --gid 10001 rollcall \
  && install --directory --owner=10001 --group=10001 --mode=0700 /data
 COPY --from=wheels /opt/venv /opt/venv
 COPY --from=house /srv/rollcall /srv/rollcall
+# `docker compose exec rollcall rollcall …`, as in a checkout.
+RUN printf '#!/bin/sh\nexec python -m app "$@"\n' > /usr/local/bin/rollcall \
+ && chmod 755 /usr/local/bin/rollcall
 
 # NVIDIA_*: read by the container toolkit where a GPU is reserved, by nobody elsewhere.
 ENV PATH=/opt/venv/bin:$PATH \

@@ -16,6 +16,8 @@ ALONE       := search kernels mixed growth start frugality
 TORCH       := torch==2.13.0
 # The scan kernels are C. Where they cannot be built, search is exact on float32 without them.
 KERNELS       := $(VENV)/.installed-kernels
+# The command `rollcall`, and the client that it asks with: links to this checkout, no copies.
+COMMAND       := $(VENV)/.installed-command
 KERNEL_FILES  := $(wildcard kernels/*.py kernels/*.toml kernels/*/*.py kernels/*/*.c kernels/*/*.h)
 
 .DEFAULT_GOAL := help
@@ -45,34 +47,39 @@ $(KERNELS): locks/build.txt $(KERNEL_FILES) | $(PY)
 	    --force-reinstall ./kernels; then touch $@; else echo \
 	    'The scan kernels were not built (is there a C compiler?): going on without them.'; fi
 
+$(COMMAND): locks/build.txt pyproject.toml | $(PY)
+	$(PIP) -r $<
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 $(TOOLS_STAMP): locks/tools.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	    --no-deps --only-binary=:all: -r $<
 	@touch $@
 
-run: $(RUN_STAMP) $(KERNELS)  ## install, start PostgreSQL if none is named, migrate, serve on 127.0.0.1:8000
+run: $(RUN_STAMP) $(COMMAND) $(KERNELS)  ## install, start PostgreSQL if none is named, migrate, serve on 127.0.0.1:8000
 	@exec $(PY) -m app serve
 
-test: $(TEST_STAMP) $(KERNELS) lint  ## lint, types, import rules and every test but the long ones
+test: $(TEST_STAMP) $(COMMAND) $(KERNELS) lint  ## lint, types, import rules and every test but the long ones
 	$(PY) -m pytest
 
 env:  ## write .env for docker compose, with random secrets
 	@docker/make-env.sh
 
-docker-try: $(TEST_STAMP)  ## try the compose installation without an image registry (root, Debian)
+docker-try: $(TEST_STAMP) $(COMMAND)  ## try the compose installation without an image registry (root, Debian)
 	@docker/try-offline.sh
 
 supply-chain: $(TOOLS_STAMP)  ## SBOM, licence list and audit of the locks, in dist/
 	$(TOOLS)/bin/python -m supply
 
-test-long: $(TEST_STAMP) $(KERNELS)  ## the tests that take minutes
+test-long: $(TEST_STAMP) $(COMMAND) $(KERNELS)  ## the tests that take minutes
 	$(PY) -m pytest -m long
 
-kills: $(TEST_STAMP)  ## two hundred kills of service and PostgreSQL at named places, under traffic
+kills: $(TEST_STAMP) $(COMMAND)  ## two hundred kills of service and PostgreSQL at named places, under traffic
 	$(PY) -m pytest -m long tests/system/test_kill.py
 
-soak: $(TEST_STAMP)  ## an hour of traffic with a fault a minute (MINUTES=5 for less)
+soak: $(TEST_STAMP) $(COMMAND)  ## an hour of traffic with a fault a minute (MINUTES=5 for less)
 	SOAK_MINUTES=$(or $(MINUTES),60) $(PY) -m pytest -m long tests/system/test_soak.py
 
 fuzz: $(TOOLS_STAMP)  ## feed the decoders random files (FUZZ_SECONDS=600 for each format)
@@ -82,10 +89,10 @@ fuzz: $(TOOLS_STAMP)  ## feed the decoders random files (FUZZ_SECONDS=600 for ea
 	        -print_final_stats=1 -artifact_prefix=fuzz-finding-$$format- || exit 1; \
 	done
 
-train-demo: $(TEST_STAMP)  ## photos to crops to a trained, measured pack (PHOTOS=folder for yours)
+train-demo: $(TEST_STAMP) $(COMMAND)  ## photos to crops to a trained, measured pack (PHOTOS=folder for yours)
 	$(PY) -m models.training demo --out $(DEMO) $(if $(PHOTOS),--photos $(PHOTOS))
 
-bench: $(TEST_STAMP)  ## every benchmark, short (DATA=folder with lfw/; PACK=folder of InsightFace's files)
+bench: $(TEST_STAMP) $(COMMAND)  ## every benchmark, short (DATA=folder with lfw/; PACK=folder of InsightFace's files)
 	@for name in $(ALONE); do $(BENCH)$$name --quick || exit 1; done
 	@if [ -n "$(DATA)" ]; then for name in pipeline service bulk detection; do \
 	    $(BENCH)$$name --data $(DATA) --quick || exit 1; done; fi
@@ -94,7 +101,7 @@ bench: $(TEST_STAMP)  ## every benchmark, short (DATA=folder with lfw/; PACK=fol
 	    $(BENCH)$$name --data $(DATA) --pack $(PACK) --quick || exit 1; done; fi
 	@$(BENCH)gpu --quick || [ $$? -eq 3 ]
 
-lint: $(TEST_STAMP) $(KERNELS)  ## ruff, mypy --strict, import rules
+lint: $(TEST_STAMP) $(COMMAND) $(KERNELS)  ## ruff, mypy --strict, import rules
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -116,4 +123,4 @@ lock:  ## make the lock files anew from pyproject.toml (needs uv)
 	    --no-emit-index-url -o locks/build.txt
 
 clean:  ## remove the virtual environment and caches (never the data directory)
-	rm -rf $(VENV) $(TOOLS) dist kernels/build kernels/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) dist build *.egg-info kernels/build kernels/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

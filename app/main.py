@@ -36,7 +36,7 @@ from app.gallery.storage import Storage
 from app.opening import open_database
 from app.settings import Settings
 from app.store import collections as collections_store
-from app.store import durability, migrate, resealing, roles, vaultkeys
+from app.store import durability, idempotency, migrate, resealing, roles, vaultkeys
 from app.store import keys as keys_store
 from app.store.database import FOLLOWING, Database
 from app.store.errors import DatabaseRefuses, DatabaseUnavailable
@@ -142,6 +142,8 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     if not settings.migrate:
         await _warn_of_rights(database)
     async with database.transaction() as connection:
+        if settings.database_url is None:  # the data directory is ours alone by now
+            await idempotency.release_all(connection)
         await vaultkeys.require_openable(connection)
         pepper = await vaultkeys.secret_of(connection, keys_store.PURPOSE)
     following = Database(database.url, pool=_SYNC_POOL, vault=database.vault, patience=FOLLOWING)

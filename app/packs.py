@@ -1,6 +1,7 @@
-"""`python -m app.packs`: which packs are here, what is in them, and fetching InsightFace's."""
+"""`rollcall packs`, or `python -m app.packs`: which packs are here, and fetching more."""
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -9,10 +10,10 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from app.errors import CannotStart
 from app.vision.pack import (
@@ -68,50 +69,93 @@ def _parser() -> argparse.ArgumentParser:
         help="where packs are kept (default: ROLLCALL_PACKS_DIR, else %(default)s)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, (text, _, describe) in ACTIONS.items():
+        describe(commands.add_parser(name, help=text))
+    return parser
 
-    listing = commands.add_parser("list", help="the packs that are here")
-    listing.set_defaults(run=_list)
 
-    show = commands.add_parser("show", help="what a pack is made of")
-    show.add_argument("name", help="a pack's name, or a folder")
-    show.set_defaults(run=_show)
+def _describe_list(parser: argparse.ArgumentParser) -> None:
+    _may_be_json(parser)
+    parser.set_defaults(run=_list)
 
-    pull = commands.add_parser(
-        "pull",
-        help="fetch an InsightFace pack (weights: non-commercial research only)",
-        description=f"Fetch an InsightFace pack, one of {', '.join(KNOWN)}. "
-        "Its weights are for non-commercial research purposes only.",
-    )
-    pull.add_argument("name", help=", ".join(KNOWN))
-    pull.add_argument(
+
+def _describe_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="a pack's name, or a folder")
+    _may_be_json(parser)
+    parser.set_defaults(run=_show)
+
+
+def _describe_pull(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help=", ".join(KNOWN))
+    parser.add_argument(
         "--accept-non-commercial",
         action="store_true",
         help="say beforehand that the use is non-commercial research",
     )
-    pull.add_argument("--url", help="fetch this zip file instead of InsightFace's release")
-    pull.set_defaults(run=_pull)
-    return parser
+    parser.add_argument("--url", help="fetch this zip file instead of InsightFace's release")
+    parser.set_defaults(run=_pull)
+
+
+def _may_be_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+ACTIONS: Final[dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]]] = {
+    "list": ("the packs that are here", "packs list", _describe_list),
+    "show": ("what a pack is made of", "packs show starter", _describe_show),
+    "pull": (
+        "fetch an InsightFace pack (weights: non-commercial research only)",
+        "packs pull buffalo_l",
+        _describe_pull,
+    ),
+}
+"""What can be done with packs: said in a line, an example, and its options. `rollcall packs` has
+the same. Each sets `run`, called with the parsed command line, of which `packs_dir` is part."""
 
 
 def _list(asked: argparse.Namespace) -> int:
     folders = pack_folders(asked.packs_dir)
-    if not folders:
+    if not folders and not asked.json:
         print(f"no packs in {asked.packs_dir}")
-    faulty = 0
+    faulty, facts = 0, []
     for folder in folders:
         try:
             pack = read_pack(folder)
         except CannotStart as error:
             faulty = 1
-            print(f"{folder.name:20} unusable: {error.detail}")
+            facts.append({"pack": folder.name, "unusable": error.detail})
+            if not asked.json:
+                print(f"{folder.name:20} unusable: {error.detail}")
             continue
-        calibrated = "calibrated" if pack.calibration else "no calibration"
-        print(f"{folder.name:20} {pack.model}  {calibrated:15} weights: {_weights(pack)}")
+        facts.append({"folder": str(folder), **_facts(pack)})
+        if not asked.json:
+            calibrated = "calibrated" if pack.calibration else "no calibration"
+            print(f"{folder.name:20} {pack.model}  {calibrated:15} weights: {_weights(pack)}")
+    if asked.json:
+        print(json.dumps(facts))
     return faulty
+
+
+def _facts(pack: Pack) -> dict[str, Any]:
+    """Of which `rollcall packs` makes JSON."""
+    return {
+        "pack": pack.name,
+        "version": pack.version,
+        "model": pack.model,
+        "dimension": pack.recognizer.dimension,
+        "licence": pack.licence,
+        "detector": pack.detector.kind,
+        "detector_licence": pack.detector.licence,
+        "recognizer_licence": pack.recognizer.licence,
+        "calibrated": pack.calibration is not None,
+    }
 
 
 def _show(asked: argparse.Namespace) -> int:
     pack = read_pack(find_pack(asked.name, asked.packs_dir))
+    if asked.json:
+        print(json.dumps({"folder": str(pack.folder), **_facts(pack)}))
+        return 0
     detector, recognizer, contract = pack.detector, pack.recognizer, pack.recognizer.contract
     calibration = pack.calibration
     rows = {

@@ -204,7 +204,8 @@ def read_settings(environment: Mapping[str, str], **given: Any) -> Settings:
     """Settings from the environment. Raises CannotStart that names each wrong variable."""
     known = {f"ROLLCALL_{name}".upper() for name in Settings.model_fields}
     # What compose, the tests and commands that ask a running service read themselves.
-    known |= {"ROLLCALL_BIND", "ROLLCALL_VERSION", "ROLLCALL_TEST_DATA", "ROLLCALL_KEY"}
+    known |= {"ROLLCALL_BIND", "ROLLCALL_VERSION", "ROLLCALL_TEST_DATA"}
+    known |= {"ROLLCALL_KEY", "ROLLCALL_URL"}
     unknown = [
         name
         for name in sorted(environment)
@@ -212,7 +213,7 @@ def read_settings(environment: Mapping[str, str], **given: Any) -> Settings:
     ]
     if unknown:
         raise CannotStart(
-            f"There is no setting {', '.join(unknown)}. `python -m app settings` lists them."
+            f"There is no setting {', '.join(unknown)}. `rollcall config` lists them."
         )
     try:
         return Settings(**given)

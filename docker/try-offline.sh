@@ -277,7 +277,7 @@ print("ok    the scan kernels are built, and no compiler is in the image")
 EOF
 grep -oE '^ {6}ROLLCALL_[A-Z_]+:' docker-compose.yml | tr -d ' :' \
     | grep -vE '^ROLLCALL_(DB_|EXTRA$)' | sort -u >"$work/handed-on"
-inside python -m app settings >"$work/settings"
+inside python -m app config >"$work/settings"
 while read -r name; do
     grep -q "^$name=" "$work/settings" || fail "compose hands on $name, which is no setting"
 done <"$work/handed-on"

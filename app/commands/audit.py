@@ -1,4 +1,4 @@
-"""`python -m app audit`: what was done, proved and handed on; and `audit index`."""
+"""`rollcall audit`: what was done, proved and handed on; and `audit index`."""
 
 import argparse
 import asyncio
@@ -9,28 +9,49 @@ from pathlib import Path
 from typing import IO
 from uuid import UUID
 
+from rollcall_client import AsyncRollcall, models
+
 from app.commands import audit_index
-from app.commands.parsing import Commands
+from app.commands.parsing import Commands, add_command, add_group, as_json, positive
+from app.commands.service import add_service_options, asking
+from app.commands.showing import print_json_array, print_table
 from app.errors import BadRequest
 from app.opening import join_database
 from app.settings import Settings
 from app.store import audit
 from app.store.audit import BEGINNING, Link, Walk
 
+# Of a record, beside its number.
+_SHOWN = ("at", "action", "key", "collection", "request_id")
+
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser(
-        "audit", help="prove and export the record of what was done; compare indexes"
+    actions = add_group(
+        commands, "audit", "read, prove and export the record of what was done; compare indexes"
     )
-    actions = command.add_subparsers(required=True, metavar="ACTION")
     audit_index.add(actions)
 
-    verify = actions.add_parser(
+    listing = add_command(
+        actions,
+        "list",
+        "the newest records of what was done",
+        description="The newest records of what was done, newest first. They name ids, never "
+        "persons. A key needs the scope admin.",
+        example="rollcall audit list --limit 20",
+    )
+    listing.add_argument("--limit", type=positive, default=50, metavar="N", help="(default: 50)")
+    as_json(listing)
+    add_service_options(listing)
+    listing.set_defaults(run=asking(_list))
+
+    verify = add_command(
+        actions,
         "verify",
-        help="walk the chain of the audit record; status 1 where it is broken",
+        "walk the chain of the audit record; status 1 where it is broken",
         description="Walks the chain of the audit record and prints its head. Keep that head "
         "elsewhere and give it as --anchor next time: only so is a record noticed that was cut off "
         "at its end, or made anew as a whole.",
+        example="rollcall audit verify\nrollcall audit verify --file audit.jsonl",
     )
     verify.add_argument(
         "--anchor", metavar="NUMBER:DIGEST", help="a head that this chain must go through"
@@ -38,18 +59,41 @@ def add(commands: Commands) -> None:
     verify.add_argument("--file", type=Path, help="an export, instead of the database")
     verify.set_defaults(run=lambda asked, settings: asyncio.run(_verify(asked, settings)))
 
-    export = actions.add_parser("export", help="write the record as JSON lines, oldest first")
+    export = add_command(
+        actions,
+        "export",
+        "write the record as JSON lines, oldest first",
+        example="rollcall audit export audit.jsonl",
+    )
     export.add_argument("file", type=Path, help="a new file, or - for standard output")
     export.add_argument("--after", type=int, default=0, metavar="NUMBER", help="only later ones")
     export.set_defaults(run=lambda asked, settings: asyncio.run(_export(asked, settings)))
 
-    prune = actions.add_parser(
+    prune = add_command(
+        actions,
         "prune",
-        help="remove records that were exported; not for the role of a hardened service",
+        "remove records that were exported; not for the role of a hardened service",
+        example="rollcall audit prune --before 10000 --exported audit.jsonl",
     )
     prune.add_argument("--before", type=int, required=True, metavar="NUMBER")
     prune.add_argument("--exported", type=Path, required=True, help="the export that holds them")
     prune.set_defaults(run=lambda asked, settings: asyncio.run(_prune(asked, settings)))
+
+
+async def _list(asked: argparse.Namespace, client: AsyncRollcall) -> None:
+    found: list[models.AuditRecord] = []
+    async for each in client.audit(limit=min(asked.limit, 1000)):
+        found.append(each)
+        if len(found) == asked.limit:
+            break
+    if asked.json:
+        print_json_array(each.model_dump(mode="json") for each in found)
+        return
+    print_table(
+        ("number", "at", "action", "key", "collection", "request"),
+        ((each.sequence, *(each.record.get(name) for name in _SHOWN)) for each in found),
+        empty="nothing was recorded",
+    )
 
 
 class ExportUnusable(BadRequest):
@@ -94,7 +138,7 @@ async def _export(asked: argparse.Namespace, settings: Settings) -> None:
                 await _write(audit.links(connection, asked.after), out)
         except FileExistsError:
             raise ExportUnusable(f"{asked.file} is there already. Name a new file.") from None
-    print(f"wrote {asked.file}; `python -m app audit verify --file {asked.file}` proves it")
+    print(f"wrote {asked.file}; `rollcall audit verify --file {asked.file}` proves it")
 
 
 async def _write(links: AsyncIterator[Link], out: IO[str]) -> None:

@@ -1,4 +1,4 @@
-"""`python -m app audit index`: is what the service works with what PostgreSQL holds?"""
+"""`rollcall audit index`: is what the service works with what PostgreSQL holds?"""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from app.commands.asking import Asking, Refused
-from app.commands.parsing import Commands
+from app.commands.parsing import Commands, add_command
 from app.opening import join_database
 from app.settings import Settings
 from app.store import migrate
@@ -21,14 +21,17 @@ _KINDS = ("missing", "extra", "different")
 
 
 def add(actions: Commands) -> None:
-    """Beside what `python -m app audit` does with the record of what was done."""
-    index = actions.add_parser(
+    """Beside what `rollcall audit` does with the record of what was done."""
+    index = add_command(
+        actions,
         "index",
-        help="every collection's index with PostgreSQL",
+        "compare every collection's index with PostgreSQL",
         description="Compares every template of running replicas (--url, once for each), or of "
         "what the next start would load from the data directory, with PostgreSQL. Exit status 0: "
         "equal; 1: something differs or cannot be used, and is named. A key is taken from "
         "ROLLCALL_KEY; it needs the scopes admin and read.",
+        example="rollcall audit index\n"
+        "rollcall audit index --url http://10.0.0.1:8000 --url http://10.0.0.2:8000",
     )
     index.add_argument("--url", action="append", default=[], help="a replica, http://host:port")
     index.add_argument(

@@ -1,11 +1,11 @@
-"""`python -m app backup`: the whole installation in a folder, while the service runs or not."""
+"""`rollcall backup`: the whole installation in a folder, while the service runs or not."""
 
 import asyncio
 import shutil
 from pathlib import Path
 
 from app import __version__
-from app.commands.parsing import Commands
+from app.commands.parsing import Commands, add_command
 from app.opening import join_database
 from app.settings import Settings
 from app.store import backup, backup_manifest
@@ -15,11 +15,13 @@ from app.vision.pack import find_pack, read_pack
 
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "backup",
-        help="copy the database and the packs into a folder; the service may run",
+        "copy the database and the packs into a folder; the service may run",
         description="Copy the database and the packs into a new folder, and read the copy again. "
         "The service may run and write meanwhile. The root secret is not in it.",
+        example="rollcall backup /backups/2026-11-23",
     )
     command.add_argument("folder", type=Path, help="a folder that is not there yet, or empty")
     command.set_defaults(run=lambda asked, settings: asyncio.run(_backup(settings, asked.folder)))

@@ -1,16 +1,21 @@
-"""`python -m app migrate`: the database's schema, up to date or back down."""
+"""`rollcall migrate`: the database's schema, up to date or back down."""
 
 import argparse
 import asyncio
 
-from app.commands.parsing import Commands
+from app.commands.parsing import Commands, add_command
 from app.opening import open_database
 from app.settings import Settings
 from app.store import migrate
 
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser("migrate", help="bring the database's schema up to date")
+    command = add_command(
+        commands,
+        "migrate",
+        "bring the database's schema up to date",
+        example="rollcall migrate\nrollcall migrate --down-to 0007",
+    )
     command.add_argument(
         "--down-to",
         metavar="REVISION",

@@ -1,9 +1,9 @@
-"""`python -m app restore`: a backup into an empty installation."""
+"""`rollcall restore`: a backup into an empty installation."""
 
 import asyncio
 from pathlib import Path
 
-from app.commands.parsing import Commands
+from app.commands.parsing import Commands, add_command
 from app.errors import CannotStart
 from app.opening import open_database
 from app.settings import Settings
@@ -20,18 +20,20 @@ class SecretDoesNotFit(CannotStart):
 
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "restore",
-        help="fill an empty database from a backup",
+        "fill an empty database from a backup",
         description="Fill an empty database from a backup, after checking its hashes, and check "
         "what came in. The service must be stopped.",
+        example="rollcall restore /backups/2026-11-23 --erasures /logs/audit.jsonl",
     )
-    command.add_argument("folder", type=Path, help="what `python -m app backup` wrote")
+    command.add_argument("folder", type=Path, help="what `rollcall backup` wrote")
     command.add_argument(
         "--erasures",
         type=Path,
         metavar="FILE",
-        help="the access log (`python -m app audit export FILE`): who was erased since the backup "
+        help="the access log (`rollcall audit export FILE`): who was erased since the backup "
         "is erased again",
     )
     command.set_defaults(

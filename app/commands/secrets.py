@@ -1,29 +1,40 @@
-"""`python -m app secrets`: which secret wraps what, and moving to another secret or another key."""
+"""`rollcall secrets`: which secret wraps what, and moving to another secret or another key."""
 
 import argparse
 from collections import Counter, defaultdict
 
 from app.commands.on_database import on_database
-from app.commands.parsing import Commands
+from app.commands.parsing import Commands, add_command, add_group
 from app.store import change, collections, resealing, vaultkeys
 from app.store.database import Database
 
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser(
+    actions = add_group(
+        commands,
         "secrets",
-        help="see and change the secrets and keys that everything is encrypted with",
+        "see and change the secrets and keys that everything is encrypted with",
         description="What is encrypted with what. Works beside a running service.",
     )
-    actions = command.add_subparsers(required=True, metavar="ACTION")
-    status = actions.add_parser("status", help="the secrets, and the keys that each of them wraps")
+    status = add_command(
+        actions,
+        "status",
+        "the secrets, and the keys that each of them wraps",
+        example="rollcall secrets status",
+    )
     status.set_defaults(run=on_database(_status))
-    rewrap = actions.add_parser(
-        "rewrap", help="wrap every key under ROLLCALL_SECRET; the other secrets may go then"
+    rewrap = add_command(
+        actions,
+        "rewrap",
+        "wrap every key under ROLLCALL_SECRET; the other secrets may go then",
+        example="rollcall secrets rewrap",
     )
     rewrap.set_defaults(run=on_database(_rewrap))
-    rotate = actions.add_parser(
-        "rotate", help="give collections new keys, and encrypt their templates anew"
+    rotate = add_command(
+        actions,
+        "rotate",
+        "give collections new keys, and encrypt their templates anew",
+        example="rollcall secrets rotate --collection staff",
     )
     rotate.add_argument("--collection", metavar="NAME", help="only this one (default: all)")
     rotate.set_defaults(run=on_database(_rotate))

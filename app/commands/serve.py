@@ -13,7 +13,8 @@ import uvloop
 
 from app import __version__
 from app.api.protocol import Patience, connection_class
-from app.commands.parsing import Commands
+from app.commands.parsing import Commands, add_command
+from app.commands.running import announced
 from app.errors import CannotStart
 from app.settings import Settings
 
@@ -22,8 +23,13 @@ _OTHER_FILES: Final = 300
 
 
 def add(commands: Commands) -> None:
-    command = commands.add_parser(
-        "serve", help="start the service (with a PostgreSQL of its own if need be)"
+    command = add_command(
+        commands,
+        "serve",
+        "start the service (with a PostgreSQL of its own if need be)",
+        description="Starts the service, and a PostgreSQL of its own where ROLLCALL_DATABASE_URL "
+        "names none. SIGTERM or Ctrl-C ends it in order.",
+        example="rollcall serve\nROLLCALL_PORT=8001 ROLLCALL_DATA_DIR=/srv/faces rollcall serve",
     )
     command.set_defaults(run=lambda _, settings: uvloop.run(serve(settings)))
 
@@ -86,7 +92,8 @@ async def serve(settings: Settings) -> None:
                     timeout_graceful_shutdown=int(settings.deadline) + 5,
                 )
             )
-            await server.serve(sockets=[listener])
+            with announced(settings.data_dir, *listener.getsockname()[:2]):
+                await server.serve(sockets=[listener])
 
 
 @contextlib.contextmanager

@@ -101,6 +101,14 @@ async def release(connection: AsyncConnection, reservation: Reservation) -> None
     )
 
 
+async def release_all(connection: AsyncConnection) -> None:
+    """Give up the reservations of processes that died, where it is known that all of them did.
+
+    One whose transaction is just being committed is waited for, and keeps its answer.
+    """
+    await connection.execute(delete(tables.idempotency).where(_i.answer.is_(None)))
+
+
 async def hand_over(connection: AsyncConnection, person_id: UUID, to: UUID) -> None:
     """Answers that speak of a person hang on another from then on, and go with that one."""
     await connection.execute(

@@ -11,11 +11,12 @@ import pytest
 
 import app.__main__
 import app.main
-import app.packs  # noqa: F401 (together they load every room, and with them every error)
 from app.api.problems import STATUS, status_of
 from app.errors import CannotStart, RollcallError
 from app.settings import Settings
 from tests.service import ROOT
+
+app.__main__.parser()  # of all commands: with the service it loads every room, and every error
 
 
 def family(root: type[RollcallError]) -> list[type[RollcallError]]:

@@ -1,44 +1,23 @@
-"""`python -m app audit index`: what an operator runs to see that nothing differs."""
+"""`rollcall audit index`: what an operator runs to see that nothing differs."""
 
 import asyncio
-import io
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
-from unittest.mock import patch
 
-from app.__main__ import main
+from tests.commands.typed import Done, typed
 from tests.service import SECRET, Service
 from tests.sync.people import enrol, index_of, sql, with_database
 
 KEY = "rc_0123_secret"
 
 
-@dataclass
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def run(*arguments: str, **settings: str) -> Done:
-    """`python -m app audit index`, in this process: starting another takes seconds."""
-    clean = {name: v for name, v in os.environ.items() if not name.startswith("ROLLCALL_")}
-    environment = {**clean, "ROLLCALL_LOG_LEVEL": "error", **settings}
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        patch.dict(os.environ, environment, clear=True),
-        redirect_stdout(out),
-        redirect_stderr(err),
-    ):
-        status = main(["audit", "index", *arguments])
-    return Done(status, out.getvalue(), err.getvalue())
+    return typed("audit", "index", *arguments, **settings)
 
 
 @contextmanager

@@ -79,3 +79,20 @@ def test_a_key_that_was_given_up_is_free_at_once(database_url: str) -> None:
         await reserve(database, b"two", lease=60)
 
     run(database_url, work)
+
+
+def test_what_dead_processes_reserved_is_given_up_and_what_was_answered_stays(
+    database_url: str,
+) -> None:
+    async def work(database: Database) -> None:
+        await fulfil(database, await reserve(database, b"first", 60))
+        async with database.transaction() as connection:
+            await idempotency.reserve(connection, "other", b"second", 60)
+        async with database.transaction() as connection:
+            await idempotency.release_all(connection)
+            again = await idempotency.reserve(connection, "other", b"third", 60)
+            answer = await idempotency.reserve(connection, "key", b"first", 60)
+        assert isinstance(again, Reservation)
+        assert not isinstance(answer, Reservation)
+
+    run(database_url, work)
