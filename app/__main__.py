@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from keyword import iskeyword
 from typing import Final
 
 import structlog
@@ -20,7 +21,7 @@ from app.settings import read_settings
 # In the order in which a reader of --help wants them. A module is imported when its command is
 # asked for: most of them bring more along than the others need.
 _COMMANDS: Final = {
-    name: f"app.commands.{name.replace('-', '_')}"
+    name: f"app.commands.{name.replace('-', '_')}{'_' if iskeyword(name) else ''}"
     for name in (
         "serve",
         "enroll",
@@ -36,6 +37,9 @@ _COMMANDS: Final = {
         "config",
         "migrate",
         "secrets",
+        "export",
+        "import",
+        "import-embeddings",
         "backup",
         "restore",
         "completion",

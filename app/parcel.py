@@ -8,7 +8,7 @@ to its number and to whether it is the last, so parts cannot be swapped, left ou
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from app.errors import BadRequest
@@ -29,21 +29,31 @@ class ParcelUnusable(BadRequest):
     code = "parcel_unusable"
 
 
-def write(file: IO[bytes], passphrase: str, chunks: Iterable[bytes]) -> None:
-    """Seal `chunks` into `file`, which is complete only when this returns."""
-    salt = os.urandom(16)
-    head = json.dumps({"kdf": "scrypt", **_SCRYPT, "salt": salt.hex()}).encode() + b"\n"
-    cipher = FileCipher(_key(passphrase, salt, **_SCRYPT))
-    file.write(_MAGIC + head)
-    number = 0
-    waiting = bytearray()
-    for chunk in chunks:
-        waiting += chunk
-        while len(waiting) > PART_BYTES:
-            _put(file, cipher, head, number, bytes(waiting[:PART_BYTES]), last=False)
-            del waiting[:PART_BYTES]
-            number += 1
-    _put(file, cipher, head, number, bytes(waiting), last=True)
+class Writer:
+    """Seals what is written into `file`, which is complete only after `finish`."""
+
+    def __init__(self, file: IO[bytes], passphrase: str) -> None:
+        salt = os.urandom(16)
+        self._file = file
+        self._head = json.dumps({"kdf": "scrypt", **_SCRYPT, "salt": salt.hex()}).encode() + b"\n"
+        self._cipher = FileCipher(_key(passphrase, salt, **_SCRYPT))
+        self._number = 0
+        self._waiting = bytearray()
+        file.write(_MAGIC + self._head)
+
+    def write(self, chunk: bytes) -> None:
+        self._waiting += chunk
+        while len(self._waiting) > PART_BYTES:
+            self._put(bytes(self._waiting[:PART_BYTES]), last=False)
+            del self._waiting[:PART_BYTES]
+
+    def finish(self) -> None:
+        self._put(bytes(self._waiting), last=True)
+
+    def _put(self, plain: bytes, *, last: bool) -> None:
+        sealed = self._cipher.seal(self._number, plain, _bound(self._head, last))
+        self._file.write(len(sealed).to_bytes(4, "big") + (b"L" if last else b"M") + sealed)
+        self._number += 1
 
 
 def read(file: IO[bytes], passphrase: str) -> Iterator[bytes]:
@@ -70,13 +80,6 @@ def read(file: IO[bytes], passphrase: str) -> Iterator[bytes]:
         number += 1
     if file.read(1):
         raise ParcelUnusable("Something was appended to the file.")
-
-
-def _put(
-    file: IO[bytes], cipher: FileCipher, head: bytes, number: int, plain: bytes, *, last: bool
-) -> None:
-    sealed = cipher.seal(number, plain, _bound(head, last))
-    file.write(len(sealed).to_bytes(4, "big") + (b"L" if last else b"M") + sealed)
 
 
 def _bound(head: bytes, last: bool) -> bytes:

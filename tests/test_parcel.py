@@ -24,7 +24,10 @@ def cheap() -> object:
 
 def sealed(chunks: Sequence[bytes], passphrase: str = PHRASE) -> bytes:
     file = io.BytesIO()
-    parcel.write(file, passphrase, chunks)
+    writer = parcel.Writer(file, passphrase)
+    for chunk in chunks:
+        writer.write(chunk)
+    writer.finish()
     return file.getvalue()
 
 
