@@ -205,7 +205,7 @@ def read_settings(environment: Mapping[str, str], **given: Any) -> Settings:
     known = {f"ROLLCALL_{name}".upper() for name in Settings.model_fields}
     # What compose, the tests and commands that ask a running service read themselves.
     known |= {"ROLLCALL_BIND", "ROLLCALL_VERSION", "ROLLCALL_TEST_DATA"}
-    known |= {"ROLLCALL_KEY", "ROLLCALL_URL"}
+    known |= {"ROLLCALL_KEY", "ROLLCALL_PASSPHRASE", "ROLLCALL_URL"}
     unknown = [
         name
         for name in sorted(environment)
