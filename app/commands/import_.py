@@ -80,7 +80,8 @@ async def _import(asked: argparse.Namespace, client: AsyncRollcall) -> int:
 async def _take(
     asked: argparse.Namespace, client: AsyncRollcall, lines: Iterator[tuple[str, Any, int]]
 ) -> int:
-    kind, head, _ = next(lines, ("", {}, 0))
+    nothing: tuple[str, Any, int] = ("", None, 0)
+    kind, head, _ = next(lines, nothing)
     if kind != "collection":
         raise ParcelUnusable("The file does not begin as an export does.")
     name, model = asked.collection or head["name"], head["model"]

@@ -39,7 +39,9 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("file", type=Path, help="a .npy, .npz or .parquet file")
     command.add_argument("--labels", type=Path, metavar="FILE", help="whose the rows of a .npy are")
-    command.add_argument("--collection", required=True)
+    command.add_argument(
+        "--collection", required=True, help="one of its own, made at its first use"
+    )
     command.add_argument(
         "--model",
         required=True,
