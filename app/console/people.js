@@ -1,0 +1,1 @@
+export function people(root) { root.textContent = ''; }

@@ -1,0 +1,1 @@
+export function system(root) { root.textContent = ''; }

@@ -1,0 +1,1 @@
+export function verify(root) { root.textContent = ''; }
