@@ -132,7 +132,7 @@ export function person(root, { collection, id, signal }) {
       for (let from = 0; from < files.length; from += most) {
         const some = files.slice(from, from + most);
         try {
-          const answer = await patiently("POST", "/enroll", { form: { images: some, collection, person_id: id }, once: newOnce() });
+          const answer = await patiently("POST", "/enroll", { form: { images: some, references: some.map((file) => (file.name || "photo").slice(0, 255)), collection, person_id: id }, once: newOnce() });
           kept += answer.faces.length;
           refused.push(...answer.rejected.map((each) => `${some[each.image_index].name}: ${each.detail}`));
         } catch (problem) {

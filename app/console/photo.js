@@ -51,6 +51,11 @@ export class Photo {
     this.draw();
   }
 
+  /** What the enrolled face will say that it came from. */
+  get reference() {
+    return (this.original.name || "photo").slice(0, 255);
+  }
+
   /** Whether saving would take it. */
   get wanted() {
     return this.state === "ready" || this.state === "failed";

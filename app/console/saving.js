@@ -26,6 +26,7 @@ export async function saveEach(photos, collection, shared, step) {
     const known = photo.decision && photo.decision !== "new" ? photo.decision : null;
     const wish = {
       images: [photo.file],
+      references: [photo.reference],
       collection,
       face: photo.largest ? "largest" : "only",
       // Two photos of one newcomer are noticed too: the second is refused, and asked about.
@@ -67,6 +68,7 @@ export async function saveTogether(photos, collection, whom, step) {
     some.forEach((photo) => photo.become("saving"));
     const wish = {
       images: some.map((photo) => photo.file),
+      references: some.map((photo) => photo.reference),
       collection,
       face: anyLargest ? "largest" : "only",
       on_duplicate: personId || whom.sure ? "allow" : "reject",
