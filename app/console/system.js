@@ -17,7 +17,7 @@ export function system(root, { signal }) {
       if (problem.name !== "AbortError") replace(place, trouble(problem, models));
     }
   }
-  const section = (title, ...content) => el("section", { class: "stack", "aria-label": title }, el("h2", {}, title), ...content);
+  const section = (title, ...content) => el("section", { class: "stack" }, el("h2", {}, title), ...content);
   replace(
     root,
     el("div", { class: "head" }, el("div", {}, el("h1", {}, "System"), el("p", {}, "What works here, how it fares just now, and what was done."))),
