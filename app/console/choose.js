@@ -4,6 +4,8 @@ import { el, fresh, replace } from "./dom.js";
 import { get } from "./api.js";
 import { session } from "./session.js";
 
+const NEW = " new"; // no name of a collection begins so
+
 /** Every collection that the key may know of, as GET /collections has them. */
 export async function allCollections(signal) {
   const found = [];
@@ -27,13 +29,13 @@ export function collectionField({ changed = () => {}, signal, label = "Collectio
     session.collection = name;
     changed(name);
   };
+  const select = el("select", { class: "input", id, onchange: () => (select.value === NEW ? write("") : use(select.value)) });
+  // The select itself stays: whoever has come to it with the keyboard stays with it.
   const offer = (names) => {
     const listed = names.includes(session.collection) ? names : [session.collection, ...names];
-    const select = el("select", { class: "input", id, onchange: () => {
-      if (select.value !== " new") return use(select.value);
-      return write("");
-    } }, listed.map((name) => el("option", { value: name, selected: name === session.collection }, name)), makes ? el("option", { value: " new" }, "A new collection…") : null);
-    replace(holder, holder.firstElementChild, select);
+    replace(select, listed.map((name) => el("option", { value: name }, name)), makes ? el("option", { value: NEW }, "A new collection…") : null);
+    select.value = session.collection;
+    if (!holder.querySelector(".input")) holder.append(select);
   };
   const write = (name) => {
     const input = el("input", { class: "input", id, value: name, placeholder: "Name of the collection", spellcheck: "false", maxlength: 64, pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}", onchange: () => { if (input.value && input.checkValidity()) use(input.value); else input.reportValidity(); } });
