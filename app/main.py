@@ -13,11 +13,13 @@ from app import __version__, failpoints, memory
 from app.api import (
     audit,
     collections,
+    console,
     detect,
     enroll,
     health,
     identify,
     keys,
+    limits,
     metrics,
     models,
     persons,
@@ -86,7 +88,12 @@ def create_app(settings: Settings) -> FastAPI:
             yield
 
     app = FastAPI(
-        title="Rollcall", version=__version__, description=_DESCRIPTION, lifespan=lifespan
+        title="Rollcall",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.registry = registry
     app.state.warm = False
@@ -100,11 +107,13 @@ def create_app(settings: Settings) -> FastAPI:
         search,
         persons,
         models,
+        limits,
         keys,
         audit,
         health,
     ):
         app.include_router(room.router, responses=problems.RESPONSES)
+    app.include_router(console.router(console=settings.console))
     problems.install(app)
 
     def admit() -> None:

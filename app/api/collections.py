@@ -8,11 +8,12 @@ from app.api import schemas
 from app.api.body import Ask, body_of, documented
 from app.api.deps import House, Limit, RequestId, cursor_number
 from app.api.fields import CollectionName, Cursor, Name
-from app.api.guard import Admin, Enroller, Eraser, Reader
+from app.api.guard import Admin, Enroller, Eraser, Identifier, Reader
 from app.store.collections import Census
 from app.usecases import browse
 from app.usecases.audit_index import audit_collection
 from app.usecases.erase import erase_collection
+from app.usecases.thresholds import targets_of
 
 router = APIRouter(prefix="/collections", tags=["collections"])
 
@@ -80,6 +81,29 @@ async def audit(
     One at a time is made. Nothing is changed or repaired.
     """
     return schemas.AuditAnswer.of(await audit_collection(house, caller, name), request_id)
+
+
+@router.get(
+    "/{name}/thresholds", summary="What threshold does each target_fpir give here?", tags=["faces"]
+)
+async def get_thresholds(
+    caller: Identifier, name: InPath, house: House, request_id: RequestId
+) -> schemas.ThresholdsAnswer:
+    """What POST /identify would use at this size of the collection, for the rates that the
+    calibration supports, the least first."""
+    found = await targets_of(house, caller, name)
+    return schemas.ThresholdsAnswer(
+        collection=name,
+        gallery_size=found.gallery_size,
+        revision=found.revision,
+        model=found.model,
+        default=schemas.DefaultThreshold(threshold=found.default.value, target_fpir=found.aim),
+        targets=[
+            schemas.TargetRow(target_fpir=rate, threshold=threshold)
+            for rate, threshold in found.rows
+        ],
+        request_id=request_id,
+    )
 
 
 @router.get("/{name}/persons", summary="The persons of a collection", tags=["persons"])

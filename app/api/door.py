@@ -29,8 +29,8 @@ log = structlog.get_logger()
 # Bytes of an unread body that cost less than a new connection.
 _READ_AWAY: Final = 16_000_000
 _GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# Asked every few seconds by machines; their lines would drown the others.
-_QUIET: Final = ("/healthz", "/readyz", "/metrics")
+# Asked every few seconds by machines, or by the dozen; their lines would drown the others.
+_QUIET: Final = ("/healthz", "/readyz", "/metrics", "/console/{name}")
 
 
 class Door:
@@ -123,7 +123,6 @@ class _Visit:
         self.stages = stages.begin()
         self.status = 499  # what a caller who left before the answer is counted as
         self.begun = self.complete = False
-        self._path = scope["path"]
         self._send = send
         self._request_id = request_id
 
@@ -134,7 +133,7 @@ class _Visit:
             given = list(message.get("headers", ()))
             message["headers"] = [
                 *given,
-                *protecting(self._path, given),
+                *protecting(given),
                 (b"x-request-id", self._request_id.encode()),
                 (b"server-timing", self._timing().encode()),
             ]

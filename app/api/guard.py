@@ -86,3 +86,5 @@ Importer = Annotated[Caller, _with("admin", "enroll")]
 Embedder = Annotated[Caller, _with("embeddings")]
 Watcher = Annotated[Caller, _with("metrics")]
 Admin = Annotated[Caller, _with("admin")]
+Anyone = Annotated[Caller, _with()]
+"""Whatever the key may do."""

@@ -10,7 +10,7 @@ from app.api import schemas
 from app.api.body import Ask, body_of, documented
 from app.api.deps import House, Limit, RequestId
 from app.api.fields import CollectionName, Cursor, Future, Name
-from app.api.guard import Admin
+from app.api.guard import Admin, Anyone
 from app.store.keys import NewKey
 from app.types import Scope
 from app.usecases import keys
@@ -71,6 +71,17 @@ async def get_all(
     return schemas.KeyPage(
         keys=[schemas.Key(**schemas.Key.fields_of(key)) for key in found[:limit]],
         next_cursor=found[limit - 1].id if len(found) > limit else None,
+        request_id=request_id,
+    )
+
+
+@router.get("/self", summary="What may the caller do?")
+async def get_self(caller: Anyone, request_id: RequestId) -> schemas.CallerAnswer:
+    """Any key may ask; so may nobody, where no key is asked for: then `id` is null."""
+    return schemas.CallerAnswer(
+        id=caller.key_id,
+        scopes=sorted(caller.scopes),
+        collections=None if caller.collections is None else sorted(caller.collections),
         request_id=request_id,
     )
 

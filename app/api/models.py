@@ -1,10 +1,13 @@
-"""GET /models"""
+"""GET /models and the cards of their packs."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
 
 from app.api import schemas
 from app.api.deps import House, RequestId
 from app.api.guard import Reader
+from app.usecases.cards import card_of
 from app.vision.faces import Vision
 
 router = APIRouter(tags=["service"])
@@ -18,6 +21,19 @@ async def get(_: Reader, house: House, request_id: RequestId) -> schemas.ModelsA
         models=[_model(vision, vision is house.default) for vision in house.visions.values()],
         request_id=request_id,
     )
+
+
+@router.get(
+    "/models/{model}/card",
+    summary="The model card of a pack at work",
+    response_class=Response,
+    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
+)
+async def get_card(
+    _: Reader, model: Annotated[str, Path(pattern="^[0-9a-f]{16}$")], house: House
+) -> Response:
+    """What the pack says of itself: data, terms, figures, limits. Markdown."""
+    return Response(await card_of(house, model), media_type="text/markdown")
 
 
 def _model(vision: Vision, default: bool) -> schemas.Model:
@@ -50,6 +66,14 @@ def _calibration(vision: Vision) -> schemas.CalibrationSummary | None:
             )
             for row in calibration.fmr
         ],
+        mated=schemas.Mated(
+            pairs=calibration.mated.pairs,
+            fnmr=[
+                schemas.FnmrRow(threshold=row.threshold, fnmr=row.fnmr)
+                for row in calibration.mated.fnmr
+            ],
+        ),
         min_fpir=calibration.fpir.min_fpir,
+        max_fpir=calibration.fpir.max_fpir,
         max_gallery_size=calibration.fpir.max_size,
     )

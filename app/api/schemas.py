@@ -197,7 +197,9 @@ class DetectAnswer(BaseModel):
 
 
 class VerifyAnswer(BaseModel):
-    """`fmr` is how often two different people score at or above the threshold, if known.
+    """`fmr` is how often two different people score at or above the threshold, `similarity_fmr`
+    how often they score as high as these two, if known. Above all that was measured both are the
+    least rate that was, and so an upper bound.
 
     `target_face` is null and `matched_face_id` set where an enrolled person was compared.
     """
@@ -207,6 +209,7 @@ class VerifyAnswer(BaseModel):
     threshold: float
     threshold_source: Source
     fmr: float | None
+    similarity_fmr: float | None
     source_face: Face
     target_face: Face | None
     matched_face_id: UUID | None
@@ -479,13 +482,27 @@ class FmrRow(BaseModel):
     interval: tuple[float, float]
 
 
+class FnmrRow(BaseModel):
+    threshold: float
+    fnmr: float
+
+
+class Mated(BaseModel):
+    """Pairs of pictures of one person, and the share of them below each threshold."""
+
+    pairs: int
+    fnmr: list[FnmrRow]
+
+
 class CalibrationSummary(BaseModel):
     """What the calibration can vouch for."""
 
     data: str
     subjects: int
     fmr: list[FmrRow]
+    mated: Mated
     min_fpir: float
+    max_fpir: float
     max_gallery_size: int
 
 
@@ -522,6 +539,57 @@ class ModelsAnswer(BaseModel):
     request_id: str
 
 
+class TargetRow(BaseModel):
+    target_fpir: float
+    threshold: float
+
+
+class DefaultThreshold(BaseModel):
+    """What POST /identify uses where nothing is asked for. `target_fpir` is null where the pack
+    has no calibration."""
+
+    threshold: float
+    target_fpir: float | None
+
+
+class ThresholdsAnswer(BaseModel):
+    """`targets` is empty where the calibration cannot speak of a gallery of this size, or the pack
+    has none."""
+
+    collection: str
+    gallery_size: int
+    revision: int
+    model: str
+    default: DefaultThreshold
+    targets: list[TargetRow]
+    request_id: str
+
+
+class QualityLimits(BaseModel):
+    """The least a face must be to be enrolled; the measures are those of a face's quality."""
+
+    min_face_size: float
+    min_detection_score: float
+    min_sharpness: float
+    min_brightness: float
+    max_brightness: float
+    max_yaw: float
+    max_pitch: float
+    max_roll: float
+
+
+class LimitsAnswer(BaseModel):
+    """What images and enrolments may be here. `keep_crops`: crops of enrolled faces are kept."""
+
+    max_image_bytes: int
+    max_image_pixels: int
+    max_images: int
+    quality: QualityLimits
+    require_consent: bool
+    keep_crops: bool
+    request_id: str
+
+
 class Key(BaseModel):
     """An API key, without its text. `collections` null means all, a limit null means none."""
 
@@ -553,6 +621,16 @@ class Key(BaseModel):
 
 
 class KeyAnswer(Key):
+    request_id: str
+
+
+class CallerAnswer(BaseModel):
+    """Who asks. `id` is null where no key was shown and none is needed; `collections` null means
+    all."""
+
+    id: str | None
+    scopes: list[types.Scope]
+    collections: list[str] | None
     request_id: str
 
 

@@ -73,6 +73,7 @@ async def post(
         threshold=found.threshold.value,
         threshold_source=found.threshold.source,
         fmr=found.fmr,
+        similarity_fmr=found.similarity_fmr,
         source_face=schemas.Face.of(found.source),
         target_face=None if found.target is None else schemas.Face.of(found.target),
         matched_face_id=found.matched_face_id,

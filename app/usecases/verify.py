@@ -31,11 +31,13 @@ class Aim:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """`fmr` is the calibrated false match rate at the threshold, None where it is not known."""
+    """`fmr` is the calibrated false match rate at the threshold, `similarity_fmr` the one at the
+    similarity itself, None where it is not known."""
 
     similarity: float
     threshold: Threshold
     fmr: float | None
+    similarity_fmr: float | None
     source: Face
     target: Face | None
     matched_face_id: UUID | None
@@ -56,7 +58,14 @@ async def verify_images(
     target_face, other = await recognised(vision, target, "target")
     similarity = float(np.dot(one.astype(np.float64), other.astype(np.float64)))
     verified = Verified(
-        similarity, threshold, _fmr(vision, threshold), source_face, target_face, None, vision.model
+        similarity,
+        threshold,
+        _fmr(vision, threshold.value),
+        _fmr(vision, similarity),
+        source_face,
+        target_face,
+        None,
+        vision.model,
     )
     await rooms.journal.write(
         record_of(
@@ -95,7 +104,8 @@ async def verify_person(
     verified = Verified(
         float(similarities[best]),
         threshold,
-        _fmr(vision, threshold),
+        _fmr(vision, threshold.value),
+        _fmr(vision, float(similarities[best])),
         face,
         None,
         known.face_ids[best],
@@ -126,6 +136,6 @@ def _threshold(rooms: Rooms, vision: Vision, aim: Aim) -> Threshold:
     )
 
 
-def _fmr(vision: Vision, threshold: Threshold) -> float | None:
+def _fmr(vision: Vision, similarity: float) -> float | None:
     calibration = vision.pack.calibration
-    return None if calibration is None else calibration.fmr_at(threshold.value)
+    return None if calibration is None else calibration.fmr_at(similarity)

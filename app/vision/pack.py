@@ -20,6 +20,7 @@ from app.vision.manifest import Channels, Colour, DetectorEntry, Manifest, Recog
 from app.vision.session import open_session, read_model
 
 CALIBRATION: Final = "calibration.json"
+CARD: Final = "MODEL_CARD.md"
 NON_COMMERCIAL: Final = "non-commercial research purposes only (InsightFace)"
 INSIGHTFACE_DETECTORS: Final = ("det_*.onnx", "scrfd_*.onnx")
 INSIGHTFACE_RECOGNIZERS: Final = ("w600k_*.onnx", "glintr100.onnx")
