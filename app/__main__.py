@@ -42,6 +42,7 @@ _COMMANDS: Final = {
         "import-embeddings",
         "backup",
         "restore",
+        "import-from",
         "completion",
     )
 }

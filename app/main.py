@@ -9,7 +9,7 @@ import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from app import __version__, failpoints, memory
+from app import __version__, doors, failpoints, memory
 from app.api import (
     audit,
     collections,
@@ -114,6 +114,9 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(room.router, responses=problems.RESPONSES)
     app.include_router(console.router(console=settings.console))
+    foreign = doors.opened(settings.doors)
+    for door in foreign:
+        app.include_router(door.router, include_in_schema=False)
     problems.install(app)
 
     def admit() -> None:
@@ -122,9 +125,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         Door,
         requests=metrics.Requests(registry),
-        intake=Intake(settings),
+        intake=Intake(settings, lambda scope: sum(door.images(scope) for door in foreign)),
         admit=admit,
         keyless=not settings.keys_required,
+        refuse=doors.refusing(foreign),
     )
     return app
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import structlog
 from fastapi import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import stages
@@ -26,6 +27,9 @@ from app.errors import Overloaded, RollcallError
 
 log = structlog.get_logger()
 
+Refuse = Callable[[Request, RollcallError], Response]
+"""How an error is said to whoever asked."""
+
 # Bytes of an unread body that cost less than a new connection.
 _READ_AWAY: Final = 16_000_000
 _GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -37,7 +41,8 @@ class Door:
     """Wraps the whole application.
 
     admit: raises Overloaded where an image would wait too long; asked before a body with images
-    is read. keyless: answer to programs of this machine only, since nobody shows a key.
+    is read. keyless: answer to programs of this machine only, since nobody shows a key. refuse: how
+    a request is told what is wrong with it before its handler sees it, or after that failed.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Door:
         intake: Intake,
         admit: Callable[[], None],
         keyless: bool,
+        refuse: Refuse = answer,
     ) -> None:
         self._app = app
         # Bound here, when logging stands: else every line would make a logger of its own.
@@ -56,6 +62,7 @@ class Door:
         self._intake = intake
         self._admit = admit
         self._keyless = keyless
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,16 +79,18 @@ class Door:
         try:
             body = self._let_in(scope, receive)
         except RollcallError as refusal:
-            await _refuse(visit, scope, receive, refusal, close=not _can_go_on(scope, refusal))
+            await self._turn_away(
+                visit, scope, receive, refusal, close=not _can_go_on(scope, refusal)
+            )
             return
         try:
             if await _while_here(self._app, scope, body, visit):
                 self._requests.departed()
         except RollcallError as refusal:  # of its body: the application answers its own errors
             if not visit.begun:
-                await _refuse(visit, scope, receive, refusal, close=True)
+                await self._turn_away(visit, scope, receive, refusal, close=True)
         except Exception as error:  # the last net: whatever it is, the caller hears 500
-            response = fault(Request(scope), error)
+            response = fault(Request(scope), error, self._refuse)
             if not visit.begun:
                 await response(scope, receive, visit.send)
         finally:
@@ -91,9 +100,23 @@ class Door:
         """The body, still unread. Raises what the head alone is refused for."""
         if self._keyless:
             refuse_other_sites(scope["headers"])
-        if scope["method"] == "POST" and scope["path"] in self._intake.images:
+        if scope["method"] == "POST" and self._intake.images_of(scope):
             self._admit()
         return self._intake.open(scope, receive)
+
+    async def _turn_away(
+        self,
+        visit: "_Visit",
+        scope: Scope,
+        receive: Receive,
+        refusal: RollcallError,
+        *,
+        close: bool,
+    ) -> None:
+        response = self._refuse(Request(scope), refusal)
+        if close:
+            response.headers["Connection"] = "close"
+        await response(scope, receive, visit.send)
 
     def _write_down(self, visit: "_Visit", scope: Scope, request_id: str) -> None:
         seconds = perf_counter() - visit.began
@@ -145,15 +168,6 @@ class _Visit:
         total = perf_counter() - self.began
         parts = [*self.stages.seconds.items(), ("total", total)]
         return ", ".join(f"{name};dur={seconds * 1e3:.1f}" for name, seconds in parts)
-
-
-async def _refuse(
-    visit: _Visit, scope: Scope, receive: Receive, refusal: RollcallError, *, close: bool
-) -> None:
-    response = answer(Request(scope), refusal)
-    if close:
-        response.headers["Connection"] = "close"
-    await response(scope, receive, visit.send)
 
 
 def _can_go_on(scope: Scope, refusal: RollcallError) -> bool:

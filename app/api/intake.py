@@ -1,7 +1,7 @@
 """The intake of bodies: capped by route, timed, and counted together, all while they stream."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Final
 
@@ -52,10 +52,12 @@ class Memory:
 class Intake:
     """What bodies may be. Read from the settings once.
 
-    `images` says how many images a route takes at most, by its path; any other takes none.
+    `images` says how many images a route takes at most, by its path; any other takes none, unless
+    `elsewhere` says so: it is asked with the request's scope.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, elsewhere: Callable[[Scope], int] = lambda _: 0) -> None:
+        self._elsewhere = elsewhere
         self.images: Mapping[str, int] = {
             "/identify": 1,
             "/detect": 1,
@@ -68,14 +70,18 @@ class Intake:
         self.rate = settings.body_rate
         self._image = -(-settings.max_image_bytes * 4 // 3)  # base64 makes three bytes four
 
-    def most(self, path: str) -> int:
-        """Bytes that a body for this path may have."""
-        return min(FIELDS + self.images.get(path, 0) * self._image, self.memory.most)
+    def images_of(self, scope: Scope) -> int:
+        """How many images a request may hold."""
+        return self.images.get(scope["path"], 0) or self._elsewhere(scope)
+
+    def most(self, images: int) -> int:
+        """Bytes that a body with so many images may have."""
+        return min(FIELDS + images * self._image, self.memory.most)
 
     def open(self, scope: Scope, receive: Receive) -> "Body":
         """The body of this request, not read yet. Raises BodyTooLarge and Overloaded where the
         head promises more than there is room for, so that nothing of it is read."""
-        body = Body(self, self.most(scope["path"]), receive)
+        body = Body(self, self.most(self.images_of(scope)), receive)
         promised = promised_by(scope)
         body.check(promised)
         self.memory.require(promised)

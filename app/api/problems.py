@@ -1,6 +1,6 @@
 """Errors as problem details (RFC 9457): one envelope, one table from error to status."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.routing import Match
 
 from app.api.intake import BodyTimeout, BodyTooLarge
@@ -155,15 +156,17 @@ def invalid(errors: Sequence[Any]) -> list[dict[str, str]]:
     ]
 
 
-def fault(request: Request, error: Exception) -> JSONResponse:
+def fault(
+    request: Request,
+    error: Exception,
+    say: Callable[[Request, RollcallError], Response] = answer,
+) -> Response:
     """The answer to an error that nobody named. The log says where it came from, not what it said:
     messages of foreign errors may hold names or vectors."""
     log.error("request.failed", request_id=request.scope["rollcall.request_id"], exc_info=error)
-    return problem(
+    return say(
         request,
-        500,
-        "internal",
-        "Something went wrong on our side. The log has it under this request_id.",
+        RollcallError("Something went wrong on our side. The log has it under this request_id."),
     )
 
 

@@ -143,6 +143,17 @@ class Change:
         await faces.remove(self.connection, self.collection.id, face_id)
         self._removed.append(face_id)
 
+    async def remove_faces(self, person_id: UUID | None) -> list[UUID]:
+        """Erase every face of a person of this collection, or of everybody; which faces went.
+
+        Raises PersonNotFound.
+        """
+        if person_id is not None:
+            await self._require_here(person_id)
+        removed = await faces.remove_all(self.connection, self.collection.id, person_id)
+        self._removed += removed
+        return removed
+
     async def move_faces(self, face_ids: Sequence[UUID], person_id: UUID) -> None:
         """Give enrolled faces of this collection to another person of it.
 

@@ -88,12 +88,15 @@ async def ids_of(connection: AsyncConnection, person_id: UUID) -> list[UUID]:
     )
 
 
-async def page(connection: AsyncConnection, collection_id: UUID, *, after: int, limit: int) -> Page:
-    """The faces of a collection that were enrolled after `after`."""
+async def page(
+    connection: AsyncConnection, collection_id: UUID, *, after: int, limit: int, skip: int = 0
+) -> Page:
+    """The faces of a collection that were enrolled after `after`, without the first `skip`."""
     query = (
         select(tables.faces)
         .where(_f.collection_id == collection_id, _f.sequence > after)
         .order_by(_f.sequence)
+        .offset(skip)
         .limit(limit + 1)
     )
     rows = (await connection.execute(query)).all()
@@ -172,6 +175,16 @@ async def remove(connection: AsyncConnection, collection_id: UUID, face_id: UUID
     )
     if not gone.rowcount:
         raise missing(face_id)
+
+
+async def remove_all(
+    connection: AsyncConnection, collection_id: UUID, person_id: UUID | None
+) -> list[UUID]:
+    """Erase the faces of a collection, or those of a person of it; their ids."""
+    gone = delete(tables.faces).where(_f.collection_id == collection_id)
+    if person_id is not None:
+        gone = gone.where(_f.person_id == person_id)
+    return list((await connection.execute(gone.returning(_f.id))).scalars())
 
 
 async def templates_of(connection: AsyncConnection, person_id: UUID, model: str) -> Templates:

@@ -124,13 +124,13 @@ async def face(rooms: Rooms, caller: Caller, face_id: UUID) -> tuple[str, Enroll
 
 
 async def face_page(
-    rooms: Rooms, caller: Caller, name: str, *, after: int, limit: int
+    rooms: Rooms, caller: Caller, name: str, *, after: int, limit: int, skip: int = 0
 ) -> faces.Page:
     """Faces of a collection in order of enrolment. Raises CollectionNotFound."""
     known_to(caller, name)
     async with rooms.database.transaction() as connection:
         home = await collections.get(connection, name)
-        page = await faces.page(connection, home.id, after=after, limit=limit)
+        page = await faces.page(connection, home.id, after=after, limit=limit, skip=skip)
     await rooms.journal.write(
         record_of(caller, "face.list", collection=name, faces=len(page.faces))
     )

@@ -32,10 +32,14 @@ async def detect(rooms: Rooms, caller: Caller, image: bytes) -> Detected:
     return Detected(faces, model)
 
 
-async def embed(rooms: Rooms, caller: Caller, image: bytes) -> Embedded:
-    """All faces, largest first, with their embeddings. Raises ImageRefused."""
+async def embed(rooms: Rooms, caller: Caller, image: bytes, model: str | None = None) -> Embedded:
+    """All faces, largest first, with their embeddings, by the default model or the one named.
+
+    Raises ImageRefused, ModelNotLoaded.
+    """
+    vision = rooms.vision_for(model)
     with naming("image"):
-        faces, embeddings = await rooms.default.recognise(image)
-    model = rooms.default.model
+        faces, embeddings = await vision.recognise(image)
+    model = vision.model
     await rooms.journal.write(record_of(caller, "embed", model=model, faces=len(faces)))
     return Embedded(faces, embeddings, model)

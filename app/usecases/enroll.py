@@ -54,6 +54,7 @@ class Enrolment:
     """What is asked: photos of one person, new or known by `person_id`.
 
     `references`, where there are any, are the caller's words for the images, as many as those.
+    What the detector is less sure of than `least_score` is no face to this caller.
     """
 
     collection: str
@@ -63,6 +64,7 @@ class Enrolment:
     face: Literal["only", "largest"]
     on_duplicate: Literal["allow", "flag", "reject"]
     references: Sequence[str] = ()
+    least_score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +187,16 @@ async def _vision_for(rooms: Rooms, ask: Enrolment) -> Vision:
         if person.collection != ask.collection:
             raise persons.missing(ask.person_id)
         consent = person.consent
+    require_consent(rooms, consent)
+    return rooms.vision_for(None if collection is None else collection.model)
+
+
+def require_consent(rooms: Rooms, consent: str | None) -> None:
+    """Raises ConsentMissing where this installation asks for one and there is none."""
     if rooms.settings.require_consent and consent is None:
         raise ConsentMissing(
             "This service enrols nobody without consent. Send consent: where you keep the person's."
         )
-    return rooms.vision_for(None if collection is None else collection.model)
 
 
 async def _look_at_all(
@@ -208,7 +215,9 @@ async def _look(
     rooms: Rooms, vision: Vision, index: int, image: bytes, ask: Enrolment
 ) -> Accepted | Rejected:
     try:
-        faces = await vision.faces(image, most=1 if ask.face == "largest" else 0)
+        whole = ask.face == "only" or ask.least_score > 0
+        faces = await vision.faces(image, most=0 if whole else 1)
+        faces = [face for face in faces if face.score >= ask.least_score]
         if not faces:
             raise FaceNotFound
         if len(faces) > 1 and ask.face == "only":
