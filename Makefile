@@ -10,6 +10,8 @@ TEST_STAMP := $(VENV)/.installed-test
 TOOLS       := .venv-tools
 TOOLS_STAMP := $(TOOLS)/.installed
 FUZZ_SECONDS ?= 600
+# Many tests wait, for a start or a refusal in time: two workers get through them in less time.
+WORKERS ?= 2
 BENCH       := $(PY) -m benchmarks.
 # Those that need no pictures.
 ALONE       := search kernels mixed growth start frugality
@@ -62,7 +64,7 @@ run: $(RUN_STAMP) $(COMMAND) $(KERNELS)  ## install, start PostgreSQL if none is
 	@exec $(PY) -m app serve
 
 test: $(TEST_STAMP) $(COMMAND) $(KERNELS) lint  ## lint, types, import rules and every test but the long ones
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 env:  ## write .env for docker compose, with random secrets
 	@docker/make-env.sh
