@@ -175,6 +175,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/collections/{name}/thresholds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What threshold does each target_fpir give here?
+         * @description What POST /identify would use at this size of the collection, for the rates that the
+         *     calibration supports, the least first.
+         */
+        get: operations["get_thresholds_collections__name__thresholds_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/detect": {
         parameters: {
             query?: never;
@@ -348,6 +369,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/keys/self": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What may the caller do?
+         * @description Any key may ask; so may nobody, where no key is asked for: then `id` is null.
+         */
+        get: operations["get_self_keys_self_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/keys/{key_id}": {
         parameters: {
             query?: never;
@@ -388,6 +429,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What may images and enrolments be here?
+         * @description The settings that decide what is refused, so that a program can tell before it sends.
+         */
+        get: operations["get_limits_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -417,6 +478,26 @@ export interface paths {
          * @description Packs with the licences of their weights, their calibration, and the providers in use.
          */
         get: operations["get_models_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{model}/card": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The model card of a pack at work
+         * @description What the pack says of itself: data, terms, figures, limits. Markdown.
+         */
+        get: operations["get_card_models__model__card_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -647,12 +728,30 @@ export interface components {
             data: string;
             /** Fmr */
             fmr: components["schemas"]["FmrRow"][];
+            mated: components["schemas"]["Mated"];
+            /** Max Fpir */
+            max_fpir: number;
             /** Max Gallery Size */
             max_gallery_size: number;
             /** Min Fpir */
             min_fpir: number;
             /** Subjects */
             subjects: number;
+        };
+        /**
+         * CallerAnswer
+         * @description Who asks. `id` is null where no key was shown and none is needed; `collections` null means
+         *     all.
+         */
+        CallerAnswer: {
+            /** Collections */
+            collections: string[] | null;
+            /** Id */
+            id: string | null;
+            /** Request Id */
+            request_id: string;
+            /** Scopes */
+            scopes: ("identify" | "verify" | "enroll" | "read" | "delete" | "embeddings" | "metrics" | "admin")[];
         };
         /** Candidate */
         Candidate: {
@@ -740,6 +839,17 @@ export interface components {
             next_cursor: string | null;
             /** Request Id */
             request_id: string;
+        };
+        /**
+         * DefaultThreshold
+         * @description What POST /identify uses where nothing is asked for. `target_fpir` is null where the pack
+         *     has no calibration.
+         */
+        DefaultThreshold: {
+            /** Target Fpir */
+            target_fpir: number | null;
+            /** Threshold */
+            threshold: number;
         };
         /** DetectAnswer */
         DetectAnswer: {
@@ -899,6 +1009,13 @@ export interface components {
             ];
             /** Pairs */
             pairs: number;
+            /** Threshold */
+            threshold: number;
+        };
+        /** FnmrRow */
+        FnmrRow: {
+            /** Fnmr */
+            fnmr: number;
             /** Threshold */
             threshold: number;
         };
@@ -1088,6 +1205,35 @@ export interface components {
                 number,
                 number
             ];
+        };
+        /**
+         * LimitsAnswer
+         * @description What images and enrolments may be here. `keep_crops`: crops of enrolled faces are kept.
+         */
+        LimitsAnswer: {
+            /** Keep Crops */
+            keep_crops: boolean;
+            /** Max Image Bytes */
+            max_image_bytes: number;
+            /** Max Image Pixels */
+            max_image_pixels: number;
+            /** Max Images */
+            max_images: number;
+            quality: components["schemas"]["QualityLimits"];
+            /** Request Id */
+            request_id: string;
+            /** Require Consent */
+            require_consent: boolean;
+        };
+        /**
+         * Mated
+         * @description Pairs of pictures of one person, and the share of them below each threshold.
+         */
+        Mated: {
+            /** Fnmr */
+            fnmr: components["schemas"]["FnmrRow"][];
+            /** Pairs */
+            pairs: number;
         };
         /**
          * Model
@@ -1347,6 +1493,28 @@ export interface components {
             /** Yaw */
             yaw: number;
         };
+        /**
+         * QualityLimits
+         * @description The least a face must be to be enrolled; the measures are those of a face's quality.
+         */
+        QualityLimits: {
+            /** Max Brightness */
+            max_brightness: number;
+            /** Max Pitch */
+            max_pitch: number;
+            /** Max Roll */
+            max_roll: number;
+            /** Max Yaw */
+            max_yaw: number;
+            /** Min Brightness */
+            min_brightness: number;
+            /** Min Detection Score */
+            min_detection_score: number;
+            /** Min Face Size */
+            min_face_size: number;
+            /** Min Sharpness */
+            min_sharpness: number;
+        };
         /** Readiness */
         Readiness: {
             /** Ready */
@@ -1417,9 +1585,38 @@ export interface components {
             /** Templates */
             templates: number;
         };
+        /** TargetRow */
+        TargetRow: {
+            /** Target Fpir */
+            target_fpir: number;
+            /** Threshold */
+            threshold: number;
+        };
+        /**
+         * ThresholdsAnswer
+         * @description `targets` is empty where the calibration cannot speak of a gallery of this size, or the pack
+         *     has none.
+         */
+        ThresholdsAnswer: {
+            /** Collection */
+            collection: string;
+            default: components["schemas"]["DefaultThreshold"];
+            /** Gallery Size */
+            gallery_size: number;
+            /** Model */
+            model: string;
+            /** Request Id */
+            request_id: string;
+            /** Revision */
+            revision: number;
+            /** Targets */
+            targets: components["schemas"]["TargetRow"][];
+        };
         /**
          * VerifyAnswer
-         * @description `fmr` is how often two different people score at or above the threshold, if known.
+         * @description `fmr` is how often two different people score at or above the threshold, `similarity_fmr`
+         *     how often they score as high as these two, if known. Above all that was measured both are the
+         *     least rate that was, and so an upper bound.
          *
          *     `target_face` is null and `matched_face_id` set where an enrolled person was compared.
          */
@@ -1434,6 +1631,8 @@ export interface components {
             request_id: string;
             /** Similarity */
             similarity: number;
+            /** Similarity Fmr */
+            similarity_fmr: number | null;
             source_face: components["schemas"]["Face"];
             target_face: components["schemas"]["Face"] | null;
             /** Threshold */
@@ -3010,6 +3209,142 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PersonPage"];
+                };
+            };
+            /** @description The bytes are no HTTP/1.1 request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    "WWW-Authenticate": "Bearer";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_thresholds_collections__name__thresholds_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description letters, digits, '.', '_' and '-', at most 64 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThresholdsAnswer"];
                 };
             };
             /** @description The bytes are no HTTP/1.1 request */
@@ -4789,6 +5124,139 @@ export interface operations {
             };
         };
     };
+    get_self_keys_self_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallerAnswer"];
+                };
+            };
+            /** @description The bytes are no HTTP/1.1 request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    "WWW-Authenticate": "Bearer";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     delete_keys__key_id__delete: {
         parameters: {
             query?: never;
@@ -5078,6 +5546,139 @@ export interface operations {
             };
         };
     };
+    get_limits_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitsAnswer"];
+                };
+            };
+            /** @description The bytes are no HTTP/1.1 request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    "WWW-Authenticate": "Bearer";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     metrics_metrics_get: {
         parameters: {
             query?: never;
@@ -5227,6 +5828,141 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelsAnswer"];
+                };
+            };
+            /** @description The bytes are no HTTP/1.1 request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    "WWW-Authenticate": "Bearer";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    /** @description seconds after which to try again */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_card_models__model__card_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/markdown": string;
                 };
             };
             /** @description The bytes are no HTTP/1.1 request */

@@ -152,6 +152,8 @@ def test_keys_are_made_used_rotated_listed_and_revoked(
 def test_the_service_tells_how_it_is_and_what_was_done(rollcall: Rollcall, collection: str) -> None:
     assert rollcall.health().status == "ok"
     assert rollcall.ready().ready
+    assert rollcall.limits().max_images > 1
+    assert rollcall.caller().id is None
     assert "rollcall_request_seconds_count" in rollcall.metrics()
     rollcall.make_collection(collection)
     made = rollcall.audit_page(limit=20).entries

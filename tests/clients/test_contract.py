@@ -58,6 +58,7 @@ CALLS: dict[str, list[Callable[[], Call[Any]]]] = {
     "make_collection": [lambda: calls.make_collection("c")],
     "collection": [lambda: calls.collection("c")],
     "delete_collection": [lambda: calls.delete_collection("c")],
+    "thresholds": [lambda: calls.thresholds("c")],
     "audit_collection": [lambda: calls.audit_collection("c")],
     "import_part": [lambda: calls.import_part("c", "m", [{}], [{}])],
     "search": [
@@ -88,6 +89,9 @@ CALLS: dict[str, list[Callable[[], Call[Any]]]] = {
     "face_crop": [lambda: calls.face_crop(ID)],
     "delete_face": [lambda: calls.delete_face(ID)],
     "models": [calls.models_at_work],
+    "model_card": [lambda: calls.model_card("0" * 16)],
+    "limits": [calls.limits],
+    "caller": [calls.caller],
     "keys": [lambda: calls.keys(cursor="c", limit=1)],
     "make_key": [
         lambda: calls.make_key(

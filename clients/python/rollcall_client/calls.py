@@ -150,6 +150,11 @@ def delete_collection(name: str) -> Call[models.ErasedAnswer]:
     return _erase(f"collections/{_segment(name)}")
 
 
+def thresholds(collection: str = "default") -> Call[models.ThresholdsAnswer]:
+    """The threshold that each target_fpir gives at this size of the collection."""
+    return _get(f"collections/{_segment(collection)}/thresholds", reading(models.ThresholdsAnswer))
+
+
 def audit_collection(name: str) -> Call[models.AuditAnswer]:
     """Is the index what the database holds?"""
     return _get(f"collections/{_segment(name)}/audit", reading(models.AuditAnswer))
@@ -319,6 +324,21 @@ def delete_face(face_id: Id) -> Call[models.ErasedAnswer]:
 def models_at_work() -> Call[models.ModelsAnswer]:
     """The packs at work, with licences, calibrations and the providers in use."""
     return _get("models", reading(models.ModelsAnswer))
+
+
+def model_card(model: str) -> Call[str]:
+    """What a pack at work says of itself: data, terms, figures, limits. Markdown."""
+    return _get(f"models/{_segment(model)}/card", lambda response: response.text)
+
+
+def limits() -> Call[models.LimitsAnswer]:
+    """What images and enrolments may be here."""
+    return _get("limits", reading(models.LimitsAnswer))
+
+
+def caller() -> Call[models.CallerAnswer]:
+    """Who asks, and what they may do."""
+    return _get("keys/self", reading(models.CallerAnswer))
 
 
 def keys(*, cursor: str | None = None, limit: int | None = None) -> Call[Page[models.Key]]:

@@ -38,6 +38,12 @@ class BodyTooLarge(BadRequest):
     code = "body_too_large"
 
 
+class CardNotFound(NotFound):
+    """No pack at work is of that model, or it came without a card."""
+
+    code = "card_not_found"
+
+
 class CollectionExists(Conflict):
     """A collection of that name is there."""
 
@@ -367,6 +373,7 @@ CLASSES: Final[Mapping[str, type[RollcallError]]] = {
     "audit_unavailable": AuditUnavailable,
     "body_timeout": BodyTimeout,
     "body_too_large": BodyTooLarge,
+    "card_not_found": CardNotFound,
     "collection_exists": CollectionExists,
     "collection_not_found": CollectionNotFound,
     "concurrency_limited": ConcurrencyLimited,

@@ -166,7 +166,9 @@ class EmbeddingsAnswer(Answered):
 
 
 class VerifyAnswer(Answered):
-    """`fmr` is how often two different people score at or above the threshold, if known.
+    """`fmr` is how often two different people score at or above the threshold, `similarity_fmr`
+    how often they score as high as these two, if known; above all that was measured both are upper
+    bounds.
 
     `target_face` is None and `matched_face_id` set where an enrolled person was compared.
     """
@@ -176,6 +178,7 @@ class VerifyAnswer(Answered):
     threshold: float
     threshold_source: str
     fmr: float | None
+    similarity_fmr: float | None
     source_face: Face
     target_face: Face | None
     matched_face_id: UUID | None
@@ -258,6 +261,31 @@ class ImportAnswer(Answered):
     persons: int
     faces: int
     revision: int
+    request_id: str
+
+
+class TargetRow(Answered):
+    target_fpir: float
+    threshold: float
+
+
+class DefaultThreshold(Answered):
+    """What a search uses where nothing is asked for; without a calibration no `target_fpir`."""
+
+    threshold: float
+    target_fpir: float | None
+
+
+class ThresholdsAnswer(Answered):
+    """`targets` is empty where the calibration cannot speak of a gallery of this size, or the pack
+    has none."""
+
+    collection: str
+    gallery_size: int
+    revision: int
+    model: str
+    default: DefaultThreshold
+    targets: list[TargetRow]
     request_id: str
 
 
@@ -347,13 +375,27 @@ class FmrRow(Answered):
     interval: tuple[float, float]
 
 
+class FnmrRow(Answered):
+    threshold: float
+    fnmr: float
+
+
+class Mated(Answered):
+    """Pairs of pictures of one person, and the share of them below each threshold."""
+
+    pairs: int
+    fnmr: list[FnmrRow]
+
+
 class CalibrationSummary(Answered):
     """What a calibration can vouch for."""
 
     data: str
     subjects: int
     fmr: list[FmrRow]
+    mated: Mated
     min_fpir: float
+    max_fpir: float
     max_gallery_size: int
 
 
@@ -385,6 +427,41 @@ class Arrangement(Answered):
 class ModelsAnswer(Answered):
     models: list[Model]
     arrangement: Arrangement
+    request_id: str
+
+
+class QualityLimits(Answered):
+    """The least a face must be to be enrolled; the measures are those of a face's quality."""
+
+    min_face_size: float
+    min_detection_score: float
+    min_sharpness: float
+    min_brightness: float
+    max_brightness: float
+    max_yaw: float
+    max_pitch: float
+    max_roll: float
+
+
+class LimitsAnswer(Answered):
+    """What images and enrolments may be. `keep_crops`: crops of enrolled faces are kept."""
+
+    max_image_bytes: int
+    max_image_pixels: int
+    max_images: int
+    quality: QualityLimits
+    require_consent: bool
+    keep_crops: bool
+    request_id: str
+
+
+class CallerAnswer(Answered):
+    """Who asks. `id` is None where no key was shown and none is needed; `collections` None means
+    all."""
+
+    id: str | None
+    scopes: list[str]
+    collections: list[str] | None
     request_id: str
 
 
