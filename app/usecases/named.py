@@ -76,7 +76,7 @@ async def add_person(rooms: Rooms, caller: Caller, collection: str, person: NewP
     return added
 
 
-async def erase_faces(
+async def erase_every_face(
     rooms: Rooms, caller: Caller, collection: str, person_id: UUID | None
 ) -> Erased:
     """Every face of a person, or of everybody in the collection; the persons stay.

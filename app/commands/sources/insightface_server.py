@@ -89,13 +89,9 @@ class InsightFaceServer:
                 f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
-            self._columns = {table: self._columns_of(table) for table in _NEEDED}
         except sqlite3.Error as error:
-            raise Failed(
-                "source_unknown",
-                f"{path} cannot be read as a database: {error}. Copy it with the files beside it "
-                "that end in -wal and -shm, or stop the server first.",
-            ) from None
+            raise _unreadable(path, error) from None
+        self._columns = {table: self._columns_of(table) for table in _NEEDED}
         for table, needed in _NEEDED.items():
             if missing := needed - self._columns[table]:
                 raise Failed(
@@ -201,8 +197,19 @@ class InsightFaceServer:
         return {row["name"] for row in self._rows(f"PRAGMA table_info({table})")}
 
     def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._connection.execute(query, values).fetchall()
+        try:
+            with self._lock:
+                return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise _unreadable(self._path, error) from None
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> Failed:
+    return Failed(
+        "source_unknown",
+        f"{path} cannot be read as a database: {error}. Stop the server first, or copy the file "
+        "with those beside it that end in -wal and -shm.",
+    )
 
 
 def _said(row: sqlite3.Row) -> PersonKey:

@@ -119,7 +119,7 @@ async def delete_all(guest: Eraser, house: House, subject: str | None = None) ->
     """Every face of a subject, or of everybody. Subjects stay."""
     try:
         person_id = (await found(house, guest, subject)).id if subject else None
-        erased = await named.erase_faces(house, guest.caller, guest.collection, person_id)
+        erased = await named.erase_every_face(house, guest.caller, guest.collection, person_id)
     except CollectionNotFound:
         return {"deleted": 0}
     return {"deleted": erased.faces}

@@ -153,6 +153,21 @@ def test_a_key_without_limits_or_with_several_collections_is_the_default_service
     assert said(unclear.get("/recognition/subjects")) == (400, 36)
 
 
+def test_a_service_of_this_machine_alone_that_asks_for_no_keys_takes_an_empty_one(
+    serve: Callable[..., Service], hanks: bytes
+) -> None:
+    service = serve(ROLLCALL_DOORS='["compreface"]')
+    with httpx.Client(base_url=f"{service.url}/api/v1", timeout=60) as client:
+        add(client, "Tom", hanks)
+        assert client.get("/recognition/subjects", headers={"x-api-key": ""}).json() == {
+            "subjects": ["Tom"]
+        }
+        wrong = client.get("/recognition/subjects", headers={"x-api-key": "rc_wrong"})
+        assert said(wrong) == (404, 10)
+        page = client.get("/recognition/subjects", headers={"Origin": "http://elsewhere"})
+        assert said(page) == (403, 0)
+
+
 def test_limits_of_keys_hold(visitor: Visitor, hanks: bytes) -> None:
     hurried = visitor(*EVERY, requests_a_minute=1)
     assert hurried.get("/recognition/subjects").status_code == 200
