@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import compreface
 import pytest
 
 from tests.service import Service
-
-compreface = pytest.importorskip("compreface", reason="compreface-sdk is not installed")
 
 # The SDK leaves the files open that it sends.
 pytestmark = [
