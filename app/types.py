@@ -111,13 +111,17 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A detected face, with its crop: uint8[112, 112, 3], RGB, aligned by its landmarks."""
+    """A detected face, with its crop: uint8[112, 112, 3], RGB, aligned by its landmarks.
+
+    `frame` is width and height of the upright picture that it was found in, where that is known.
+    """
 
     box: Box
     landmarks: Floats
     score: float
     quality: Quality
     crop: Pixels
+    frame: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

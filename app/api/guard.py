@@ -10,6 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from app.api.deps import request_id, rooms
 from app.errors import Forbidden, Unauthenticated
 from app.store.audit import record_of
+from app.store.keys import ApiKey
 from app.types import SCOPES, Caller, Scope
 from app.usecases.rooms import Rooms
 
@@ -51,6 +52,15 @@ async def entering(
     if credentials is None:
         raise Unauthenticated("Send an API key: Authorization: Bearer rc_… (docs/access.md).")
     key = await house.access.find(credentials.credentials)
+    async with holding(request, scopes, key) as caller:
+        yield caller
+
+
+@asynccontextmanager
+async def holding(request: Request, scopes: list[str], key: ApiKey) -> AsyncIterator[Caller]:
+    """Whoever has proved to hold `key`, once let in. Raises ScopeMissing, RateLimited,
+    ConcurrencyLimited."""
+    house = await rooms(request)
     request.scope["rollcall.key"] = key.id
     caller = Caller(key.id, key.scopes, key.collections, await request_id(request))
     with house.access.admit(key):

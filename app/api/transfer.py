@@ -69,6 +69,9 @@ class Measures(Ask):
     detection_score: float
 
 
+Side = Annotated[int, Field(ge=1, le=65_535)]
+
+
 class FaceLine(Ask):
     """An enrolled face with its template: float32, little-endian, of length one, in base64.
 
@@ -88,6 +91,8 @@ class FaceLine(Ask):
     quality: Measures = Measures(
         size=0, sharpness=0, brightness=0, yaw=0, pitch=0, roll=0, detection_score=0
     )
+    image_id: UUID | None = Field(None, description="one for all faces found in one picture")
+    image_size: tuple[Side, Side] | None = Field(None, description="its width and height")
     template: Encoded
     crop: Encoded | None = Field(None, description="the aligned crop as PNG, where it was kept")
 
@@ -103,6 +108,8 @@ class FaceLine(Ask):
             "landmarks": face.detection.landmarks.tolist(),
             "detection_score": face.detection.score,
             "quality": {name: getattr(quality, name) for name in Measures.model_fields},
+            "image_id": None if face.image_id is None else str(face.image_id),
+            "image_size": face.frame,
             "template": encoded(moving.template),
             "crop": None if moving.crop is None else encoded(moving.crop),
         }
@@ -111,7 +118,15 @@ class FaceLine(Ask):
         landmarks = np.asarray(self.landmarks, np.float32)
         detection = Detection(Box(*self.bounding_box), landmarks, self.detection_score)
         quality = Quality(**self.quality.model_dump())
-        face = EnrolledFace(self.id, self.person_id, self.reference, detection, quality)
+        face = EnrolledFace(
+            self.id,
+            self.person_id,
+            self.reference,
+            detection,
+            quality,
+            self.image_id,
+            self.image_size,
+        )
         return MovingFace(face, self.template, self.crop)
 
 

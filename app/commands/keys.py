@@ -95,6 +95,19 @@ def add(commands: Commands) -> None:
     add_service_options(rotate)
     rotate.set_defaults(run=_either(_rotate, _rotate_there))
 
+    aws = add_command(
+        actions,
+        "aws",
+        "print what a key signs requests with at the door for Rekognition",
+        description="The id of a key, and the secret that AWS's signatures are made with: on the "
+        "database alone, with no --url. It is made of what is stored and can be printed again; "
+        "another one comes with each rotation. The second line is secret.",
+        example=f"rollcall keys aws {_EXAMPLE} >> ~/.aws/credentials",
+    )
+    aws.add_argument("id")
+    as_json(aws)
+    aws.set_defaults(run=on_database(_aws))
+
     revoke = add_command(
         actions,
         "revoke",
@@ -153,6 +166,16 @@ async def _rotate(asked: argparse.Namespace, database: Database) -> None:
 async def _rotate_there(asked: argparse.Namespace, client: AsyncRollcall) -> None:
     key = await client.rotate_key(asked.id, grace_seconds=round(asked.grace_hours * 3600))
     _print_new(asked, key, key.secret.get_secret_value())
+
+
+async def _aws(asked: argparse.Namespace, database: Database) -> None:
+    secret = await keys.signing_secret(database, _OPERATOR, asked.id)
+    pair = {"aws_access_key_id": asked.id, "aws_secret_access_key": secret}
+    if asked.json:
+        print_json(pair)
+    else:
+        for name, value in pair.items():  # as ~/.aws/credentials has them
+            print(f"{name} = {value}")
 
 
 async def _revoke(asked: argparse.Namespace, database: Database) -> None:

@@ -12,11 +12,14 @@ from starlette.responses import Response
 
 from app.api import problems
 from app.api.door import Refuse
-from app.doors import compreface
+from app.doors import compreface, rekognition
 from app.doors.foreign import ForeignDoor
 from app.errors import RollcallError
 
-_DOORS: Final[Mapping[str, Callable[[], ForeignDoor]]] = {"compreface": compreface.door}
+_DOORS: Final[Mapping[str, Callable[[], ForeignDoor]]] = {
+    "compreface": compreface.door,
+    "rekognition": rekognition.door,
+}
 
 
 def opened(names: Sequence[str]) -> list[ForeignDoor]:

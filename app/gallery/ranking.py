@@ -54,7 +54,7 @@ def best(found: Found, queries: Floats, top: int, floor: float) -> list[list[Hit
         looked[number] += _look_through(view, queries[number], float(cutoffs[number]), top)
     return [
         [hit for hit in _by_person(hits + more)[:top] if hit[0] >= floor]
-        for hits, more in zip(_scored(lists, queries), looked, strict=True)
+        for hits, more in zip(scored(lists, queries), looked, strict=True)
     ]
 
 
@@ -118,11 +118,11 @@ def _look_through(view: View, query: Floats, cutoff: float, top: int) -> list[Hi
     hits: list[Hit] = []
     for begin in range(0, len(rows), 1024):  # ties can be many, and float64 copies are large
         places = [(view, int(row)) for row in rows[begin : begin + 1024]]
-        hits += _scored([places], query[None])[0]
+        hits += scored([places], query[None])[0]
     return _by_person(hits)[:top]
 
 
-def _scored(lists: Sequence[Sequence[Place]], queries: Floats) -> list[list[Hit]]:
+def scored(lists: Sequence[Sequence[Place]], queries: Floats) -> list[list[Hit]]:
     """The places of each query with their similarities in float64.
 
     Each row is summed by itself in a fixed order, so that equal vectors get equal similarities

@@ -1,6 +1,6 @@
 """A change: the one way templates come and go. One transaction, one revision, one digest."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from uuid import UUID, uuid4
@@ -19,7 +19,7 @@ from app.store.errors import CollectionNotFound, ModelChanged
 from app.store.faces import EnrolledFace
 from app.store.history import LoggedChange
 from app.store.persons import NewPerson
-from app.types import Face, Floats, Position, Rows
+from app.types import Face, Floats, Person, Position, Rows
 
 Lock = Callable[[AsyncConnection], Awaitable[Collection]]
 
@@ -105,6 +105,27 @@ class Change:
         await self.add_enrolled(model, new, embeddings)
         return [face.id for face in new]
 
+    async def add_strangers(
+        self,
+        model: str,
+        detected: Sequence[Face],
+        embeddings: Floats,
+        reference: str | None,
+        image_id: UUID,
+    ) -> list[UUID]:
+        """Enrol the faces of one picture, each as a person of its own of whom nothing is said.
+
+        Raises ModelChanged.
+        """
+        owners = await persons.add_unnamed(self.connection, self.collection.id, len(detected))
+        self._new_persons.update(owners)
+        new = [
+            EnrolledFace.new(owner, face, reference, image_id)
+            for owner, face in zip(owners, detected, strict=True)
+        ]
+        await self.add_enrolled(model, new, embeddings)
+        return [face.id for face in new]
+
     async def add_enrolled(
         self, model: str, new: Sequence[EnrolledFace], embeddings: Floats
     ) -> None:
@@ -162,12 +183,36 @@ class Change:
         """
         await self._require_here(person_id)
         await faces.move(self.connection, self.collection.id, face_ids, person_id)
+        await self._log_move(dict.fromkeys(face_ids, person_id))
+
+    async def set_apart(self, face_ids: Sequence[UUID], owner: Person) -> None:
+        """Give each of these faces of `owner` to a new person of its own, who may be kept as long
+        as `owner` may, by the same consent. Raises TemplateUnreadable."""
+        if not face_ids:
+            return
+        strangers = await persons.add_unnamed(
+            self.connection,
+            self.collection.id,
+            len(face_ids),
+            consent=owner.consent,
+            expires_at=owner.expires_at,
+        )
+        owners = dict(zip(face_ids, strangers, strict=True))
+        await faces.move_each(self.connection, self.collection.id, owners)
+        await self._log_move(owners)
+
+    async def remove_some(self, face_ids: Sequence[UUID]) -> None:
+        """Erase faces that are in this collection, and their templates."""
+        await faces.remove_some(self.connection, self.collection.id, face_ids)
+        self._removed += face_ids
+
+    async def _log_move(self, owners: Mapping[UUID, UUID]) -> None:
         if self.collection.model is None:
             return
-        moved = await faces.templates_by_id(self.connection, face_ids, self.collection.model)
+        moved = await faces.templates_by_id(self.connection, [*owners], self.collection.model)
         self._removed += moved.face_ids
         self._added += [
-            (face_id, person_id, faces.to_bytes(vector))
+            (face_id, owners[face_id], faces.to_bytes(vector))
             for face_id, vector in zip(moved.face_ids, moved.vectors, strict=True)
         ]
 
@@ -258,6 +303,11 @@ def lock_or_make(name: str) -> Lock:
             return await collections.lock(connection, name)
 
     return lock
+
+
+def lock_named(name: str) -> Lock:
+    """Lock the collection of that name. The lock raises CollectionNotFound."""
+    return lambda connection: collections.lock(connection, name)
 
 
 def lock_of_person(person_id: UUID) -> Lock:

@@ -1,12 +1,12 @@
 """Enrolled faces and their templates as rows, inside a transaction of the caller."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
-from sqlalchemy import ColumnElement, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store import persons, tables, vaultkeys
@@ -21,19 +21,24 @@ _t = tables.templates.c
 @dataclass(frozen=True, slots=True)
 class EnrolledFace:
     """A face as it is kept: everything but pixels. `reference` is the caller's word for its
-    photo."""
+    photo; `image_id` is one for all faces that were enrolled from a picture together, `frame` its
+    width and height, where they were noted."""
 
     id: UUID
     person_id: UUID
     reference: str | None
     detection: Detection
     quality: Quality
+    image_id: UUID | None = None
+    frame: tuple[int, int] | None = None
 
     @classmethod
-    def new(cls, person_id: UUID, face: Face, reference: str | None) -> "EnrolledFace":
+    def new(
+        cls, person_id: UUID, face: Face, reference: str | None, image_id: UUID | None = None
+    ) -> "EnrolledFace":
         """A face to enrol, with an id of its own."""
         seen = Detection(face.box, face.landmarks, face.score)
-        return cls(uuid4(), person_id, reference, seen, face.quality)
+        return cls(uuid4(), person_id, reference, seen, face.quality, image_id, face.frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,8 @@ async def add(
                 "detection_score": face.detection.score,
                 "quality": asdict(face.quality),
                 "reference": face.reference,
+                "image_id": face.image_id,
+                "image_size": None if face.frame is None else list(face.frame),
             }
             for face in new
         ],
@@ -166,6 +173,30 @@ async def move(
     for face_id in face_ids:
         if face_id not in there:
             raise missing(face_id)
+
+
+async def move_each(
+    connection: AsyncConnection, collection_id: UUID, owners: Mapping[UUID, UUID]
+) -> None:
+    """Give each of these faces of a collection, with its templates, to its new owner there.
+
+    The collection's row must be locked.
+    """
+    await connection.execute(
+        update(tables.faces)
+        .where(_f.id == bindparam("face"), _f.collection_id == collection_id)
+        .values(person_id=bindparam("owner")),
+        [{"face": face_id, "owner": owner} for face_id, owner in owners.items()],
+    )
+
+
+async def remove_some(
+    connection: AsyncConnection, collection_id: UUID, face_ids: Sequence[UUID]
+) -> None:
+    """Erase faces with their templates, those of them that are there."""
+    await connection.execute(
+        delete(tables.faces).where(_f.id.in_(face_ids), _f.collection_id == collection_id)
+    )
 
 
 async def remove(connection: AsyncConnection, collection_id: UUID, face_id: UUID) -> None:
@@ -243,6 +274,7 @@ def missing(face_id: UUID) -> EnrolledFaceNotFound:
 
 
 def read(row: Row[Any]) -> EnrolledFace:
+    """A row of the table."""
     return EnrolledFace(
         row.id,
         row.person_id,
@@ -253,4 +285,6 @@ def read(row: Row[Any]) -> EnrolledFace:
             row.detection_score,
         ),
         Quality(**row.quality),
+        row.image_id,
+        None if row.image_size is None else (row.image_size[0], row.image_size[1]),
     )

@@ -79,7 +79,7 @@ async def fulfil(
     connection: AsyncConnection,
     reservation: Reservation,
     answer: Mapping[str, Any],
-    person_id: UUID,
+    person_id: UUID | None,
 ) -> None:
     """Store the answer beside the change that it speaks of. Raises KeyInFlight when taken over."""
     written = await connection.execute(

@@ -6,6 +6,7 @@ under a server secret is kept, so that neither the table nor a backup of it open
 
 import hmac
 import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -64,9 +65,24 @@ class ApiKey:
         """
         current = hmac.compare_digest(self.digest, proof)
         previous = hmac.compare_digest(self.previous_digest or b"", proof)
-        graced = self.previous_until is not None and now < self.previous_until
-        alive = self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-        return (current or (previous and graced)) and alive
+        return (current or (previous and self._graced(now))) and self.alive(now)
+
+    def alive(self, now: datetime) -> bool:
+        """Whether the key is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def signing_secrets(self, pepper: bytes, now: datetime) -> list[str]:
+        """What requests may be signed with at `now`: the secret of the key as it is, and in the
+        grace after a rotation that of the key as it was. None of a key that is at its end."""
+        if not self.alive(now):
+            return []
+        digests = [self.digest]
+        if self.previous_digest is not None and self._graced(now):
+            digests.append(self.previous_digest)
+        return [signing_secret(pepper, self.id, digest) for digest in digests]
+
+    def _graced(self, now: datetime) -> bool:
+        return self.previous_until is not None and now < self.previous_until
 
 
 def parse(token: str) -> tuple[str, str] | None:
@@ -80,6 +96,18 @@ def parse(token: str) -> tuple[str, str] | None:
 def proof(pepper: bytes, key_id: str, secret: str) -> bytes:
     """The HMAC-SHA256 that is kept of a secret; the id is in it, so that rows cannot be swapped."""
     return hmac.digest(pepper, f"{key_id}:{secret}".encode(), "sha256")
+
+
+def signing_secret(pepper: bytes, key_id: str, digest: bytes) -> str:
+    """The secret that a key's requests are signed with where they must be signed and not only
+    carry the key (AWS's protocol): both sides need it, so it cannot be the key's own, of which
+    only `digest` is known here.
+
+    It is made of the pepper and that digest, never stored, and another with every rotation. No
+    proof of a key can be the same: those begin with the key's id.
+    """
+    made = hmac.digest(pepper, b"signing\0" + key_id.encode() + b"\0" + digest, "sha256")
+    return urlsafe_b64encode(made).rstrip(b"=").decode()
 
 
 # What every process asks again and again.
@@ -154,6 +182,15 @@ async def revoke(connection: AsyncConnection, key_id: str) -> ApiKey:
     if row is None:
         raise missing(key_id)
     return _read(row._asdict())
+
+
+async def get(connection: AsyncConnection, key_id: str) -> ApiKey:
+    """A key that may be used. Raises KeyNotFound for one that is unknown, revoked or expired."""
+    row = (await connection.execute(select(tables.api_keys).where(_k.id == key_id))).one_or_none()
+    key = None if row is None else _read(row._asdict())
+    if key is None or not key.alive(utc_now()):
+        raise missing(key_id)
+    return key
 
 
 async def page(connection: AsyncConnection, after: str, limit: int) -> Sequence[ApiKey]:

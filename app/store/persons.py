@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -83,11 +83,15 @@ async def page(
     *,
     after: int,
     limit: int,
-    external_id: str | None,
-    name: str | None,
+    external_id: str | None = None,
+    name: str | None = None,
+    with_external_id: bool = False,
 ) -> Page:
-    """Persons enrolled after `after`. `name` matches a part, whatever its case."""
+    """Persons enrolled after `after`. `name` matches a part, whatever its case; those without any
+    external id may be left out."""
     query = _whole().where(_p.collection_id == collection_id, _p.sequence > after)
+    if with_external_id:
+        query = query.where(_p.external_id.is_not(None))
     if external_id is not None:
         query = query.where(_p.external_id == external_id)
     if name is not None:
@@ -127,6 +131,46 @@ async def add(
 def said(row: Row[Any]) -> NewPerson:
     """What the caller said of the person of a row."""
     return NewPerson(row.name, row.external_id, row.metadata, row.consent, row.expires_at)
+
+
+async def add_unnamed(
+    connection: AsyncConnection,
+    collection_id: UUID,
+    count: int,
+    *,
+    consent: str | None = None,
+    expires_at: datetime | None = None,
+) -> list[UUID]:
+    """So many persons of whom nothing is said but consent and until when they may be kept."""
+    ids = [uuid4() for _ in range(count)]
+    await connection.execute(
+        insert(tables.persons),
+        [
+            {
+                "id": person_id,
+                "collection_id": collection_id,
+                "metadata": {},
+                "consent": consent,
+                "expires_at": expires_at,
+            }
+            for person_id in ids
+        ],
+    )
+    return ids
+
+
+async def remove_unnamed(connection: AsyncConnection, ids: Collection[UUID]) -> None:
+    """Erase those of `ids` who have neither a face left nor a name, external id or metadata."""
+    face = select(_f.id).where(_f.person_id == _p.id).exists()
+    await connection.execute(
+        delete(tables.persons).where(
+            _p.id.in_(ids),
+            _p.name.is_(None),
+            _p.external_id.is_(None),
+            _p.metadata == {},
+            ~face,
+        )
+    )
 
 
 async def edit(connection: AsyncConnection, person_id: UUID, values: Mapping[str, Any]) -> Person:

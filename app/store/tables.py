@@ -128,6 +128,10 @@ faces = Table(
     Column("quality", JSONB, nullable=False),
     # The caller's own word for the photo that it came from.
     Column("reference", Text),
+    # The picture that it was found in: one id for all faces that were found there together, where
+    # such a protocol enrolled them, and its width and height, where they were noted.
+    Column("image_id", Uuid),
+    Column("image_size", ARRAY(Integer)),
     _now("created_at"),
     ForeignKeyConstraint(
         ["collection_id", "person_id"],
@@ -240,6 +244,17 @@ key_limits = Table(
     Column("bucket", Text),
     Column("spent_until", DateTime(timezone=True), nullable=False),
     PrimaryKeyConstraint("key_id", "bucket"),
+)
+
+# Signatures of requests that were answered, until their date is too old to be taken anyway: one is
+# good once. `attempt` is what the client called the request, where it did.
+used_signatures = Table(
+    "used_signatures",
+    metadata,
+    Column("signature", LargeBinary, primary_key=True),
+    Column("attempt", Text),
+    _now("used_at"),
+    Column("dead_at", DateTime(timezone=True), nullable=False, index=True),
 )
 
 # Append-only: a trigger (in the migration) refuses to change or remove a row, but for a prune.

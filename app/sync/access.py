@@ -8,7 +8,7 @@ PostgreSQL at the same rhythm: it survives a restart, and several processes coun
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from math import ceil
 from time import monotonic
@@ -93,19 +93,49 @@ class Access:
         One that opens nothing may have been made or rotated elsewhere a moment ago, so the keys
         are read once more, not too often for those who guess.
         """
-        key = self._opened_by(token)
+        key = await self._found(lambda: self._opened_by(token))
+        self._used[key.id] = keys.utc_now()
+        return key
+
+    async def require_known(self, key_id: str) -> None:
+        """Raises Unauthenticated unless a key of that id is in use: for callers who prove only
+        with their body that it is theirs."""
+        await self._found(lambda: self._alive(key_id))
+
+    async def find_signer(self, key_id: str, proves: Callable[[str], bool]) -> ApiKey:
+        """The key of that id, where `proves` is true of one of its signing secrets.
+
+        Raises Unauthenticated as `find` does.
+        """
+        key = await self._found(lambda: self._signing(key_id, proves))
+        self._used[key.id] = keys.utc_now()
+        return key
+
+    async def _found(self, look: Callable[[], ApiKey | None]) -> ApiKey:
+        key = look()
         if key is None and monotonic() >= self._look_again_at:
             self._look_again_at = monotonic() + _LOOK_AGAIN_SECONDS
             with contextlib.suppress(DatabaseUnavailable):
                 await self.refresh()
-            key = self._opened_by(token)
+            key = look()
         if key is None:
             raise Unauthenticated(
                 "This API key opens nothing here: it is unknown, revoked or expired. Ask whoever "
                 "runs the service for another."
             )
-        self._used[key.id] = keys.utc_now()
         return key
+
+    def _alive(self, key_id: str) -> ApiKey | None:
+        key = self._keys.get(key_id)
+        return key if key is not None and key.alive(keys.utc_now()) else None
+
+    def _signing(self, key_id: str, proves: Callable[[str], bool]) -> ApiKey | None:
+        key = self._keys.get(key_id)
+        if key is None:
+            return None
+        # All are tried, whatever the others came to.
+        tried = [proves(each) for each in key.signing_secrets(self._pepper, keys.utc_now())]
+        return key if any(tried) else None
 
     def _opened_by(self, token: str) -> ApiKey | None:
         parts = keys.parse(token)

@@ -14,11 +14,12 @@ import asyncpg
 import structlog
 
 from app.errors import NotFound, Overloaded
+from app.gallery.each import each_template
 from app.gallery.search import Searcher
 from app.gallery.selection import Selection, everything, only
 from app.gallery.snapshot import remove_old_formats, remove_snapshot
 from app.gallery.storage import FLOAT32, Storage
-from app.store import collections, history, idempotency
+from app.store import collections, history, idempotency, signatures
 from app.store.change import Change
 from app.store.collections import Collection
 from app.store.database import CHANNEL, PATIENCE, Database
@@ -180,6 +181,16 @@ class Sync:
         numbers, selections = zip(*there, strict=True)
         found = await self.searcher.search(selections, queries, top, floor)
         return [[replace(each, source=numbers[each.source]) for each in one] for one in found]
+
+    async def each(
+        self, view: View, persons: Sequence[UUID], query: Floats, top: int, floor: float = -1.0
+    ) -> list[Candidate]:
+        """Of these persons alone, every template by itself: the `top` most similar to `query`,
+        float32[D], at or above `floor`, best first."""
+        chosen = (await self.among(view, persons)).selection
+        if chosen is None:
+            return []
+        return await asyncio.to_thread(each_template, chosen, query, top, floor)
 
     async def applied(self, change: Change) -> None:
         """Wait until this process has a change that it committed: you find what you enrolled, at
@@ -376,6 +387,7 @@ class Sync:
                 async with self._database.transaction() as connection:
                     await history.trim(connection, self._changes_kept)
                     await idempotency.sweep(connection, self._idempotency_hours)
+                    await signatures.sweep(connection)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

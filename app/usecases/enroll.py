@@ -130,7 +130,7 @@ async def enroll(
             ],
         )
     embeddings = await vision.embed([one.face.crop for one in accepted])
-    pictures = await _pictures(rooms, accepted)
+    pictures = await pictures_of(rooms, [one.face for one in accepted])
     # A flag is a hint, taken before the lock; a refusal is a promise, kept under it.
     duplicates = []
     if ask.on_duplicate == "flag":
@@ -234,11 +234,11 @@ async def _look(
     return Accepted(index, faces[0], ask.references[index] if ask.references else None)
 
 
-async def _pictures(rooms: Rooms, accepted: Sequence[Accepted]) -> list[bytes]:
+async def pictures_of(rooms: Rooms, faces: Sequence[Face]) -> list[bytes]:
     """The crops as they are kept, none where they are not."""
     if not rooms.settings.keep_crops:
         return []
-    return await asyncio.to_thread(lambda: [crop_to_png(one.face.crop) for one in accepted])
+    return await asyncio.to_thread(lambda: [crop_to_png(face.crop) for face in faces])
 
 
 async def _duplicates(

@@ -1,10 +1,11 @@
 """Take faces, persons and collections away, from PostgreSQL, index and snapshot."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from app.failpoints import hit
-from app.store import audit, collections, durability, faces, persons
+from app.store import audit, collections, durability, faces, persons, users
 from app.store import change as changes
 from app.store.audit import record_of
 from app.store.change import Change, changing
@@ -67,6 +68,39 @@ async def erase_face(rooms: Rooms, caller: Caller, face_id: UUID) -> Erased:
     await rooms.sync.applied(change)
     hit("change.applied")
     return Erased(name, 0, 1, change.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedFaces:
+    """Which of the faces went; `kept` are those of users, with the user's external id."""
+
+    gone: Sequence[UUID]
+    kept: Mapping[UUID, str]
+    revision: int
+
+
+async def erase_faces(
+    rooms: Rooms, caller: Caller, name: str, face_ids: Sequence[UUID]
+) -> ErasedFaces:
+    """Erase the faces of a collection whose persons have no external id, and persons of whom
+    nothing is left then.
+
+    Those of persons with one stay, as do those that are not there. Raises CollectionNotFound.
+    """
+    known_to(caller, name)
+    async with changing(rooms.database, changes.lock_named(name)) as change:
+        found = await users.owned(change.connection, change.collection.id, face_ids)
+        there = [found[face_id] for face_id in face_ids if face_id in found]
+        gone = [each.face.id for each in there if each.external_id is None]
+        await change.remove_some(gone)
+        await persons.remove_unnamed(change.connection, {each.face.person_id for each in there})
+        change.record = record_of(
+            caller, "face.erase", collection=name, face_ids=gone, revision=change.revision
+        )
+    await rooms.sync.applied(change)
+    hit("change.applied")
+    kept = {each.face.id: each.external_id for each in there if each.external_id is not None}
+    return ErasedFaces(gone, kept, change.revision)
 
 
 async def erase_collection(rooms: Rooms, caller: Caller, name: str) -> Erased:

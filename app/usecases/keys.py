@@ -1,13 +1,14 @@
 """Make, list, rotate and revoke API keys, from the API and from the command line."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app.errors import BadRequest
-from app.store import audit, keys
+from app.store import audit, keys, signatures, vaultkeys
 from app.store.audit import record_of
 from app.store.database import Database
 from app.store.keys import ApiKey, NewKey
+from app.store.signatures import Used
 from app.types import Caller
 
 
@@ -60,6 +61,31 @@ async def revoke(database: Database, caller: Caller, key_id: str) -> ApiKey:
         record = record_of(caller, "key.revoke", revoked=key.id)
         await audit.append(connection, [(record.id, record.text())])
     return key
+
+
+async def signing_secret(database: Database, caller: Caller, key_id: str) -> str:
+    """What requests of a key are signed with where a protocol wants that, until its next rotation.
+
+    Raises KeyNotFound.
+    """
+    async with database.transaction() as connection:
+        key = await keys.get(connection, key_id)
+        pepper = await vaultkeys.secret_of(connection, keys.PURPOSE)
+        record = record_of(caller, "key.signing_secret", shown=key.id)
+        await audit.append(connection, [(record.id, record.text())])
+    return keys.signing_secret(pepper, key.id, key.digest)
+
+
+async def use_signature(
+    database: Database, signature: bytes, attempt: str | None, forget_at: datetime
+) -> Used | None:
+    """None where a signed request comes for the first time, here or anywhere. Its signature is
+    remembered until `forget_at`, by when it must be refused for its age.
+
+    Raises DatabaseUnavailable: what cannot be known to be new is not taken.
+    """
+    async with database.transaction() as connection:
+        return await signatures.use(connection, signature, attempt, forget_at)
 
 
 async def page(database: Database, after: str, limit: int) -> Sequence[ApiKey]:

@@ -1,13 +1,15 @@
 """From the images of a request to the faces that are meant."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from app.errors import ImageRefused
+from app.settings import QualityLimits
 from app.store import collections
 from app.types import Caller, Face, Floats
 from app.vision.errors import FaceNotFound
 from app.vision.faces import Vision
+from app.vision.quality import refusals
 
 
 @contextmanager
@@ -30,6 +32,11 @@ async def recognised(vision: Vision, image: bytes, name: str) -> tuple[Face, Flo
         if not seen.faces:
             raise FaceNotFound
         return seen.faces[0], seen.embeddings[0]
+
+
+def good_enough(faces: Sequence[Face], limits: QualityLimits | None) -> list[Face]:
+    """Those that are as good as `limits`, where there are any, in their order."""
+    return [face for face in faces if limits is None or not refusals(face.quality, limits)]
 
 
 def known_to(caller: Caller, collection: str) -> None:

@@ -208,11 +208,12 @@ def look(
         with stages("decode"):
             decoded, detections = Decoded.whole(decoder.decode(image)), enlarged
     with stages("align"):
+        frame = decoded.width, decoded.height
         faces = []
         for seen, whole in zip(detections, enlarged, strict=True):
             crop = align(decoded.pixels, seen.landmarks)
             quality = measure(whole, crop)
-            faces.append(Face(whole.box, whole.landmarks, whole.score, quality, crop))
+            faces.append(Face(whole.box, whole.landmarks, whole.score, quality, crop, frame))
         return faces
 
 

@@ -2815,6 +2815,19 @@ export interface operations {
                          */
                         id: string;
                         /**
+                         * Image Id
+                         * @description one for all faces found in one picture
+                         */
+                        image_id?: string | null;
+                        /**
+                         * Image Size
+                         * @description its width and height
+                         */
+                        image_size?: [
+                            number,
+                            number
+                        ] | null;
+                        /**
                          * Landmarks
                          * @default [
                          *       [
@@ -2952,6 +2965,20 @@ export interface operations {
                          * Format: uuid
                          */
                         id: string;
+                        /**
+                         * Image Id
+                         * Format: uuid
+                         * @description one for all faces found in one picture
+                         */
+                        image_id?: string;
+                        /**
+                         * Image Size
+                         * @description its width and height
+                         */
+                        image_size?: [
+                            number,
+                            number
+                        ];
                         /**
                          * Landmarks
                          * @default [
