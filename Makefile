@@ -23,7 +23,7 @@ COMMAND       := $(VENV)/.installed-command
 KERNEL_FILES  := $(wildcard kernels/*.py kernels/*.toml kernels/*/*.py kernels/*/*.c kernels/*/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long kills soak fuzz bench train-demo lint openapi env docker-try supply-chain lock clean
+.PHONY: help run test test-long kills soak fuzz bench train-demo lint openapi screenshots env docker-try supply-chain lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -112,6 +112,9 @@ lint: $(TEST_STAMP) $(COMMAND) $(KERNELS)  ## ruff, mypy --strict, import rules
 openapi: $(TEST_STAMP)  ## write what clients are made of anew, after a change of the API (needs npm)
 	$(PY) -m clients.generate
 	cd clients/typescript && npm ci --silent && npm run --silent generate
+
+screenshots: $(TEST_STAMP)  ## make the pictures of docs/console.md anew (needs Chromium)
+	$(PY) -m tests.console.screenshots
 
 # The locks are made with uv (any recent one), which knows how to leave a dependency out.
 COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \

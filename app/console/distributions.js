@@ -5,9 +5,9 @@ import { svg } from "./dom.js";
 import { oneIn, percent, score } from "./format.js";
 import { drawing, line, linear, path, words } from "./scales.js";
 
-const HEIGHT = 336;
+const HEIGHT = 348;
 const EDGE = 14;
-const TOP = 66;
+const TOP = 80;
 const BASE = HEIGHT - 40;
 
 /** Shares a unit of similarity: [[from, to, density], …]. */
@@ -49,11 +49,10 @@ export function distributions(calibration, { similarity = null, threshold = null
   return drawing(
     width, HEIGHT, label,
     svg("rect", { class: "unknown", x: x(0), y: y(block), width: x(first.threshold) - x(0), height: BASE - y(block), rx: 4 }),
-    words((x(0) + x(first.threshold)) / 2, (y(block) + BASE) / 2 - 6, `${percent(1 - first.fmr)} of strangers`, { kind: "faint-text" }),
-    words((x(0) + x(first.threshold)) / 2, (y(block) + BASE) / 2 + 11, "score below here", { kind: "faint-text" }),
+    [percent(1 - first.fmr), "of strangers", "score here"].map((text, index) => words((x(0) + x(first.threshold)) / 2, (y(block) + BASE) / 2 + (index - 1) * 16, text, { kind: "faint-text" })),
     svg("path", { class: "others", d: steps(others, x, y) }),
     svg("path", { class: "same", d: steps(same, x, y) }),
-    rarity(calibration.fmr, x),
+    rarity(calibration.fmr, x, width < 420 ? 3 : 2),
     line(EDGE, BASE, width - EDGE, BASE, "axis"),
     [0, 0.2, 0.4, 0.6, 0.8, 1].map((tick) => words(x(tick), BASE + 18, tick.toFixed(1), { kind: "faint-text", anchor: tick === 0 ? "start" : tick === 1 ? "end" : "middle" })),
     threshold === null ? null : [line(inside(threshold), TOP - 12, inside(threshold), BASE, "cutline")],
@@ -62,13 +61,13 @@ export function distributions(calibration, { similarity = null, threshold = null
 }
 
 /** Above: how rare a score is among strangers, where a power of ten was measured. */
-function rarity(rows, x) {
+function rarity(rows, x, levels) {
   const round = rows.filter((row) => Math.abs(Math.log10(row.fmr) - Math.round(Math.log10(row.fmr))) < 0.02);
   if (!round.length) return null;
   return [
     words(EDGE, 16, "strangers who score this high or higher:", { kind: "faint-text", anchor: "start" }),
     round.map((row, index) => {
-      const up = index % 2 === 0 ? 36 : 52;
+      const up = 36 + (index % levels) * 16;
       return [line(x(row.threshold), up + 4, x(row.threshold), BASE, "grid"), words(x(row.threshold), up, oneIn(row.fmr))];
     }),
   ];

@@ -20,7 +20,7 @@ export function enrol(root, { signal }) {
   const photos = el("ul", { class: "photos" });
   const about = el("div", { class: "stack" });
   const place = el("div");
-  const bar = el("div");
+  const bar = el("div", { class: "savebar-place" });
   let form = null;
 
   const alone = () => state.way === "each";

@@ -19,7 +19,7 @@ export function oneIn(rate) {
 /** 0.015 -> "1.5 %". */
 export function percent(rate) {
   const value = rate * 100;
-  return `${Number(value.toPrecision(value < 10 ? 2 : 3))} %`;
+  return `${Number(value.toPrecision(value < 10 ? 2 : 3))}\u00a0%`;
 }
 
 export function duration(seconds) {
@@ -32,8 +32,8 @@ export function duration(seconds) {
 /** Seconds of an answer: "12 ms", "1.2 s". */
 export function quick(seconds) {
   if (!Number.isFinite(seconds)) return "–";
-  if (seconds < 0.0095) return `${(seconds * 1000).toFixed(1)} ms`;
-  return seconds < 0.9995 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  if (seconds < 0.0095) return `${(seconds * 1000).toFixed(1)}\u00a0ms`;
+  return seconds < 0.9995 ? `${Math.round(seconds * 1000)}\u00a0ms` : `${seconds.toFixed(seconds < 10 ? 1 : 0)}\u00a0s`;
 }
 
 export function fromNow(text) {

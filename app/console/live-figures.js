@@ -51,7 +51,7 @@ export function liveFigures(signal) {
     replace(
       tiles,
       tile("Requests a second", rates.length ? Math.max(0, rates.at(-1)).toFixed(1) : "–", `${count(total(recent))} ${span}`, rates),
-      tile("Half are answered within", quick(quantile(recent, 0.5)), total(recent) ? `19 of 20 within ${quick(quantile(recent, 0.95))}, 99 of 100 within ${quick(quantile(recent, 0.99))}, ${span}` : "nothing was asked yet"),
+      tile("Half take up to", quick(quantile(recent, 0.5)), total(recent) ? `19 of 20 up to ${quick(quantile(recent, 0.95))}, 99 of 100 up to ${quick(quantile(recent, 0.99))}, ${span}` : "nothing was asked yet"),
       tile("Waiting in queues", count(depth(now)), named(now.samples, "rollcall_queue_depth").map((each) => `${each.labels.queue} ${each.value}`).join(", "), readings.map(depth)),
       tile("Index behind by", plural(lag, "revision"), `PostgreSQL answered ${quick(named(now.samples, "rollcall_sync_contact_seconds")[0]?.value ?? NaN)} ago`),
       memory ? tile("Memory", `${count(Math.round(memory / 2 ** 20))} MiB`, "of this process") : null,
@@ -73,7 +73,7 @@ export function liveFigures(signal) {
       const counts = buckets(samples, "rollcall_request_seconds", (labels) => labels.route === route);
       return el("tr", {}, el("th", { scope: "row" }, el("code", {}, route)), [count(known.all), count(known.refused), ...[0.5, 0.95, 0.99].map((share) => quick(quantile(counts, share)))].map((text) => el("td", { class: "number" }, text)));
     });
-    replace(routes, rows.length ? tableCard("What was asked since the start", ["Asked", "Times", "Refused", "Half within", "95 % within", "99 % within"], rows) : null);
+    replace(routes, rows.length ? tableCard("What was asked since the start", ["Asked", "Times", "Refused", "Half in", "95 % in", "99 % in"], rows) : null);
   }
 
   function drawGalleries(samples) {

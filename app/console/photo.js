@@ -154,7 +154,7 @@ export class Photo {
     const thumb = this.face && this.seen?.length ? this.picture.thumb(this.seen[this.chosen ?? 0], { big: true }) : el("span", { class: "thumb big" });
     return [
       this.state === "refused" || this.state === "failed" ? el("div", { class: "note bad" }, icon("warn", 18), el("div", { class: "stack tight" }, (this.reasons ?? []).map((text) => el("p", {}, text)))) : null,
-      this.alone() && this.candidates.length ? twins(thumb, this.candidates, this.decision, (decision) => this.decide(decision)) : null,
+      this.alone() && this.candidates.length && this.state !== "refused" ? twins(thumb, this.candidates, this.decision, (decision) => this.decide(decision)) : null,
       this.face ? el("details", { class: "more" }, el("summary", {}, "How good this face is"), measures(this.face.quality, session.limits.quality)) : null,
       this.state === "ready" && !this.face ? el("p", { class: "small quiet" }, "This key may not look at photos beforehand; the service judges this one when it is saved.") : null,
     ];

@@ -1,7 +1,7 @@
 """What is true of the console's files without a browser."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -61,21 +61,11 @@ def test_only_what_lies_there_is_served(client: httpx.Client) -> None:
     assert int(head.headers["content-length"]) == (FILES / "index.html").stat().st_size
 
 
-def test_the_pages_ask_for_no_key_and_the_api_does(guarded: Service) -> None:
-    with guarded.client() as client:
-        assert client.get("/").status_code == client.get("/docs").status_code == 200
+def test_it_can_be_switched_off_and_the_reference_stays_and_asks_for_no_key(
+    serve: Callable[..., Service],
+) -> None:
+    with serve(ROLLCALL_CONSOLE="false", ROLLCALL_REQUIRE_KEYS="true").client() as client:
         assert client.get("/collections").status_code == 401
-
-
-@pytest.fixture
-def guarded(serve: object) -> Iterator[Service]:
-    assert callable(serve)
-    yield serve(ROLLCALL_REQUIRE_KEYS="true", ROLLCALL_CONSOLE="true")
-
-
-def test_it_can_be_switched_off_and_the_reference_stays(serve: object) -> None:
-    assert callable(serve)
-    with serve(ROLLCALL_CONSOLE="false").client() as client:
         assert client.get("/").status_code == 404
         assert client.get("/console/main.js").status_code == 404
         page = client.get("/docs")

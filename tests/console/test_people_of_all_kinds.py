@@ -133,7 +133,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(
     slider = page.get_by_role("slider")
     expect(slider).to_be_focused()
     page.keyboard.press("ArrowRight")
-    expect(slider).to_have_attribute("aria-valuetext", "1 in 67 (1.5 %)")
+    expect(slider).to_have_attribute("aria-valuetext", "1 in 67 (1.5\u00a0%)")
     expect(page.locator("#live")).to_contain_text("Threshold 0.")
 
 
