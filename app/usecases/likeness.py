@@ -7,6 +7,7 @@ from uuid import UUID
 
 import numpy as np
 
+from app.settings import QualityLimits
 from app.store import collections, faces
 from app.store.audit import record_of
 from app.types import Caller, Face, Floats
@@ -15,6 +16,7 @@ from app.usecases.rooms import Rooms
 from app.usecases.thresholds import for_verify
 from app.vision.errors import FaceNotFound, SeveralFaces
 from app.vision.faces import Vision
+from app.vision.quality import refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Likeness:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """`source` is None where it is an enrolled face; `likenesses` are largest face first."""
+    """`source` is None where it is an enrolled face; `likenesses` are largest face first, none
+    where the picture shows nobody."""
 
     source: Face | None
     likenesses: Sequence[Likeness]
@@ -62,19 +65,24 @@ async def compare_images(
     target: bytes,
     looking: Looking,
     source_face: Literal["only", "largest"],
+    limits: QualityLimits | None = None,
 ) -> Compared:
-    """Every face of `target` beside the one of `source`.
+    """Every face of `target` beside the one of `source`; with `limits` only those that good.
 
-    Raises ImageRefused: FaceNotFound for either, SeveralFaces for a source that must show one.
+    Raises ImageRefused: FaceNotFound for a source without one, SeveralFaces for one that must show
+    one.
     """
     vision = rooms.default
-    most = 1 if source_face == "largest" else 0
-    only = Looking(most, looking.least_score)
-    found, vectors = await _seen(vision, source, "source", only)
-    if len(found) > 1:
-        with naming("source"):
+    # Both are looked at alike where they can be, so that one picture twice is the same face.
+    one = 1 if source_face == "largest" else 0
+    only = Looking(one, looking.least_score, whole=looking.enough == 0)
+    found, vectors = await _seen(vision, source, "source", only, limits)
+    with naming("source"):
+        if not found:
+            raise FaceNotFound
+        if len(found) > 1:
             raise SeveralFaces(len(found))
-    others, theirs = await _seen(vision, target, "target", looking)
+    others, theirs = await _seen(vision, target, "target", looking, limits)
     compared = Compared(found[0], _likenesses(others, theirs, vectors[0]), vision.model)
     await _record(rooms, caller, vision, compared)
     return compared
@@ -100,7 +108,10 @@ async def compare_enrolled(
         raise faces.missing(face_id)
     person_id = known.person_ids[0]
     rooms.access.allow_verify(caller.key_id, str(person_id))
-    found, vectors = await _seen(vision, image, "image", looking)
+    found, vectors = await _seen(vision, image, "image", looking, None)
+    if not found:
+        with naming("image"):
+            raise FaceNotFound
     compared = Compared(None, _likenesses(found, vectors, known.vectors[0]), vision.model)
     if not _reached(rooms, vision, compared):
         rooms.access.refused(caller.key_id, str(person_id))
@@ -109,13 +120,16 @@ async def compare_enrolled(
 
 
 async def _seen(
-    vision: Vision, image: bytes, name: str, looking: Looking
+    vision: Vision, image: bytes, name: str, looking: Looking, limits: QualityLimits | None
 ) -> tuple[list[Face], Floats]:
     with naming(name):
-        seen = await vision.recognise(image, looking.enough)
-        chosen = looking.chosen([face.score for face in seen.faces])
-        if not chosen:
-            raise FaceNotFound
+        seen = await vision.recognise(image, 0 if limits is not None else looking.enough)
+    good = [
+        index
+        for index, face in enumerate(seen.faces)
+        if limits is None or not refusals(face.quality, limits)
+    ]
+    chosen = [good[n] for n in looking.chosen([seen.faces[index].score for index in good])]
     return [seen.faces[index] for index in chosen], seen.embeddings[chosen]
 
 
@@ -129,7 +143,7 @@ def _likenesses(found: Sequence[Face], vectors: Floats, one: Floats) -> list[Lik
 
 def _reached(rooms: Rooms, vision: Vision, compared: Compared) -> bool:
     threshold = for_verify(vision.pack.calibration, rooms.settings, threshold=None, target_fmr=None)
-    return max(one.similarity for one in compared.likenesses) >= threshold.value
+    return any(one.similarity >= threshold.value for one in compared.likenesses)
 
 
 async def _record(

@@ -15,6 +15,7 @@ from app.store.errors import CollectionNotFound
 from app.usecases.detect import detect
 from app.usecases.identify import Probe, identify
 from app.usecases.likeness import compare_images
+from app.usecases.looking import naming
 from app.usecases.matching import Place
 from app.usecases.rooms import Rooms
 from app.vision.errors import FaceNotFound
@@ -91,6 +92,9 @@ async def verification(
     )
     if compared.source is None:
         raise AssertionError("two images were compared")
+    if not compared.likenesses:
+        with naming("target"):
+            raise FaceNotFound
     model, count = compared.model, len(compared.likenesses)
     [own] = await vectors_of(house, guest, ask.source_image, wanted, model, 1)
     vectors = await vectors_of(house, guest, ask.target_image, wanted, model, count)

@@ -5,8 +5,8 @@ from app.doors.rekognition.quality import bar_of_probe
 from app.doors.rekognition.shapes import bounding_box, compared, confidence
 from app.doors.rekognition.visit import Visit
 from app.doors.rekognition.wire import Answer
-from app.usecases.compare import compare
 from app.usecases.detect import detect
+from app.usecases.likeness import Looking, compare_images
 
 
 async def detect_faces(visit: Visit, ask: asks.DetectFaces) -> Answer:
@@ -16,19 +16,23 @@ async def detect_faces(visit: Visit, ask: asks.DetectFaces) -> Answer:
 
 async def compare_faces(visit: Visit, ask: asks.CompareFaces) -> Answer:
     house = visit.house
-    found = await compare(
+    found = await compare_images(
         house,
         visit.caller,
         ask.source_image.picture(),
         ask.target_image.picture(),
-        bar_of_probe(ask.quality_filter, house.settings.quality),
+        Looking(whole=True),
+        source_face="largest",
+        limits=bar_of_probe(ask.quality_filter, house.settings.quality),
     )
-    scale = visit.scale(house.default)
-    targets = found.targets[: asks.MOST_FACES]
-    least = asks.least(ask.similarity_threshold)
-    matches = [each for each in targets if scale.percent(each[1]) >= least]
-    matches.sort(key=lambda each: -each[1])
     source = found.source
+    if source is None:
+        raise AssertionError("two images were compared")
+    scale = visit.scale(house.default)
+    targets = found.likenesses[: asks.MOST_FACES]
+    least = asks.least(ask.similarity_threshold)
+    matches = [one for one in targets if scale.percent(one.similarity) >= least]
+    matches.sort(key=lambda one: -one.similarity)
     return {
         "SourceImageFace": {
             "Confidence": confidence(source.score),
@@ -39,9 +43,10 @@ async def compare_faces(visit: Visit, ask: asks.CompareFaces) -> Answer:
             ),
         },
         "FaceMatches": [
-            {"Similarity": scale.told(cosine), "Face": compared(face)} for face, cosine in matches
+            {"Similarity": scale.told(one.similarity), "Face": compared(one.face)}
+            for one in matches
         ],
         "UnmatchedFaces": [
-            compared(face) for face, cosine in targets if scale.percent(cosine) < least
+            compared(one.face) for one in targets if scale.percent(one.similarity) < least
         ],
     }
