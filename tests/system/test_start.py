@@ -156,7 +156,7 @@ def test_a_port_that_is_taken_is_named(tiny_pack: Path, tmp_path: Path) -> None:
 
 
 def test_settings_are_listed_and_secrets_masked() -> None:
-    told = run("settings", ROLLCALL_DATABASE_URL="postgresql://rollcall:s3cret@db/rollcall")
+    told = run("config", ROLLCALL_DATABASE_URL="postgresql://rollcall:s3cret@db/rollcall")
     assert told.returncode == 0
     assert "ROLLCALL_DATABASE_URL=********** " in told.stdout.replace("  [", " [")
     assert "s3cret" not in told.stdout + told.stderr
@@ -166,7 +166,7 @@ def test_settings_are_listed_and_secrets_masked() -> None:
 def test_help_helps() -> None:
     told = run("--help")
     assert told.returncode == 0
-    for command in ("serve", "migrate", "settings"):
+    for command in ("serve", "migrate", "config"):
         assert command in told.stdout
 
 
@@ -203,9 +203,9 @@ def test_a_database_of_another_secret_is_refused(
     assert f"another ROLLCALL_SECRET: {VAULT.primary}" in refused.stderr
     for secret in (SECRET, SECRET[::-1]):
         assert secret not in refused.stdout + refused.stderr
-    told = run("settings", **settings, ROLLCALL_OTHER_SECRETS=f'["{SECRET}"]')
+    told = run("config", **settings, ROLLCALL_OTHER_SECRETS=f'["{SECRET}"]')
     assert "ROLLCALL_OTHER_SECRETS" in told.stdout
-    wrong = run("settings", **settings, ROLLCALL_OTHER_SECRETS=SECRET)
+    wrong = run("config", **settings, ROLLCALL_OTHER_SECRETS=SECRET)
     assert wrong.returncode == 1
     for secret in (SECRET, SECRET[::-1]):
         assert secret not in told.stdout + told.stderr + wrong.stdout + wrong.stderr
