@@ -9,7 +9,7 @@ from uuid import UUID
 import numpy as np
 from fastapi import APIRouter, Depends, Path
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from app import __version__
 from app.api import schemas
@@ -136,6 +136,12 @@ class ImportAsk(Ask):
     model: Model
     persons: tuple[PersonLine, ...] = Field((), max_length=5000)
     faces: tuple[FaceLine, ...] = Field((), max_length=1000)
+
+    @model_validator(mode="after")
+    def _somebody(self) -> "ImportAsk":
+        if not self.persons and not self.faces:
+            raise ValueError("send persons or faces")
+        return self
 
 
 async def outgoing(caller: Exporter, name: InPath, house: House) -> AsyncIterator[Outgoing]:

@@ -2,12 +2,14 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from app.commands.asking import Asking, Refused
+from rollcall_client import Rollcall, RollcallError
+
 from app.commands.parsing import Commands, add_command
 from app.opening import join_database
 from app.settings import Settings
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("replica", "collection", "revision", "templates", "checksum", "equal")
 _KINDS = ("missing", "extra", "different")
+# An audit of a large gallery takes a while, and nothing is sent before it is done.
+_SECONDS: Final = 600.0
 
 
 def add(actions: Commands) -> None:
@@ -52,17 +56,22 @@ def _audit_index(asked: argparse.Namespace, settings: Settings) -> int:
 
 
 def _of_replica(url: str, key: str | None, names: Collection[str]) -> Iterator[dict[str, Any]]:
-    replica = Asking(url, key)
-    try:
-        known = names or [each["name"] for each in replica.every("/collections", "collections")]
-    except Refused as reason:
-        yield _refused(url, "", str(reason))
-        return
-    for name in known:
+    with contextlib.ExitStack() as stack:
         try:
-            yield _row(url, replica.get(f"/collections/{name}/audit"))
-        except Refused as reason:
-            yield _refused(url, name, str(reason))
+            replica = stack.enter_context(Rollcall(url, key, timeout=_SECONDS, retries=0))
+            known = names or [each.name for each in replica.collections()]
+        except (RollcallError, ValueError) as reason:
+            yield _refused(url, "", _words(reason))
+            return
+        for name in known:
+            try:
+                yield _row(url, replica.audit_collection(name).model_dump(mode="json"))
+            except RollcallError as reason:
+                yield _refused(url, name, _words(reason))
+
+
+def _words(reason: Exception) -> str:
+    return f"{reason.code}: {reason.detail}" if isinstance(reason, RollcallError) else str(reason)
 
 
 async def _of_snapshots(settings: Settings, names: Collection[str]) -> list[dict[str, Any]]:

@@ -132,17 +132,30 @@ def test_snapshots_are_compared_with_what_the_next_start_would_find(
     assert none.returncode == 0, "without a snapshot a start reads PostgreSQL"
 
 
+def page_of(name: str, after: str | None = None) -> dict[str, Any]:
+    """A page with one collection, as a service has it."""
+    collection = {
+        "name": name,
+        "person_count": 1,
+        "face_count": 1,
+        "model": "0123456789abcdef",
+        "revision": 1,
+        "created_at": "2026-11-23T00:00:00Z",
+    }
+    return {"collections": [collection], "next_cursor": after, "request_id": "x"}
+
+
 def test_a_replica_that_does_not_answer_is_named_and_nothing_is_called_equal() -> None:
     asked = run("--url", "http://127.0.0.1:1", "--url", "ftp://127.0.0.1", "--url", "nonsense")
     assert asked.returncode == 1
     lines = asked.stdout.splitlines()
     assert [line.split()[-1] for line in lines[1:4]] == ["NO", "NO", "NO"]
-    assert "http://127.0.0.1:1: no answer" in lines[4]
-    assert "must look like" in lines[5] and "must look like" in lines[6]
+    assert "http://127.0.0.1:1: unreachable" in lines[4]
+    assert all("begins with http://" in line for line in lines[5:7])
 
 
 def test_the_key_is_sent_and_to_nobody_else() -> None:
-    collections = {"collections": [{"name": "crew"}], "next_cursor": None}
+    collections = page_of("crew")
     with imposter({}) as (elsewhere, never):
         pages = {
             "/base/collections": (200, collections),
@@ -151,7 +164,7 @@ def test_the_key_is_sent_and_to_nobody_else() -> None:
         with imposter(pages) as (url, seen):
             asked = run("--url", f"{url}/base/", ROLLCALL_KEY=KEY)
             assert asked.returncode == 1
-            assert "answered 302" in asked.stdout
+            assert "redirects (302)" in asked.stdout
             assert seen == [(path, f"Bearer {KEY}") for path in pages]
             assert KEY not in asked.stdout + asked.stderr
             run("--url", f"{url}/base")
@@ -162,14 +175,18 @@ def test_the_key_is_sent_and_to_nobody_else() -> None:
 def test_every_page_of_collections_is_asked_for() -> None:
     answer = {
         "collection": "b",
+        "model": "0123456789abcdef",
         "revision": 1,
+        "digest": "0" * 64,
         "index": {"templates": 1, "checksum": "0" * 32},
+        "database": {"templates": 1, "checksum": "0" * 32},
         "equal": True,
+        "request_id": "x",
         **{kind: {"count": 0, "face_ids": []} for kind in ("missing", "extra", "different")},
     }
     pages = {
-        "/collections": (200, {"collections": [{"name": "a"}], "next_cursor": "a"}),
-        "/collections?cursor=a": (200, {"collections": [{"name": "b"}], "next_cursor": None}),
+        "/collections": (200, page_of("a", "a")),
+        "/collections?cursor=a": (200, page_of("b")),
         "/collections/a/audit": (200, answer),
         "/collections/b/audit": (200, answer),
     }
