@@ -130,9 +130,9 @@ def _visit(
     step("the group photo asks which face: choose one, name it", chosen)
     step("“Enrol 3 people”", saved)
     page.add_style_tag(content=_BLUR)
-    page.screenshot(path=out / "enrolled.png")
+    page.screenshot(path=out / "enrolled.jpg", type="jpeg", quality=82)
     step("Identify: choose the group photo; one of six is known", identified)
-    page.screenshot(path=out / "identified.png")
+    page.screenshot(path=out / "identified.jpg", type="jpeg", quality=82)
 
 
 if __name__ == "__main__":
