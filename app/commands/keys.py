@@ -102,7 +102,7 @@ def add(commands: Commands) -> None:
         description="The id of a key, and the secret that AWS's signatures are made with: on the "
         "database alone, with no --url. It is made of what is stored and can be printed again; "
         "another one comes with each rotation. The second line is secret.",
-        example=f"rollcall keys aws {_EXAMPLE} >> ~/.aws/credentials",
+        example=f"rollcall keys aws {_EXAMPLE}",
     )
     aws.add_argument("id")
     as_json(aws)
