@@ -20,8 +20,8 @@ from app.store import tables
 from app.types import Caller
 
 _a = tables.audit.c
-# Whoever appends holds it until its transaction ends: the chain has one end.
-_LOCK: Final = 7_255_267_443_902
+LOCK: Final = 7_255_267_443_902
+"""Of the advisory lock of the chain: whoever appends holds it until its transaction ends."""
 BEGINNING: Final = sha256(b"rollcall audit").digest()
 _CHUNK: Final = 1_000
 
@@ -83,7 +83,12 @@ async def append(connection: AsyncConnection, records: Sequence[tuple[UUID, str]
     """
     if not records:
         return
-    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+    await append_locked(connection, records)
+
+
+async def append_locked(connection: AsyncConnection, records: Sequence[tuple[UUID, str]]) -> None:
+    """As `append`, where an earlier statement of the transaction took the lock."""
     last = select(_a.sequence, _a.digest).order_by(_a.sequence.desc()).limit(1)
     there = select(func.array_agg(_a.id)).where(_a.id.in_([id for id, _ in records]))
     found = await connection.execute(last.add_columns(there.scalar_subquery().label("there")))

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
+from typing import Final
 from uuid import UUID, uuid4
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.failpoints import hit
@@ -22,6 +23,20 @@ from app.store.persons import NewPerson
 from app.types import Face, Floats, Person, Position, Rows
 
 Lock = Callable[[AsyncConnection], Awaitable[Collection]]
+
+# One statement, for others wait for the collection's row meanwhile: the log, the collection's new
+# position, the wake of its followers, and the lock of the audit record, whose end the next reads.
+_WRITE: Final = text("""
+WITH logged AS (
+    INSERT INTO changes (collection_id, revision, parent, digest, added, removed) VALUES (
+        :collection_id, :revision, :parent, :digest,
+        CAST(:added AS uuid[]), CAST(:removed AS uuid[])
+    )
+), moved AS (
+    UPDATE collections SET revision = :revision, digest = :digest WHERE id = :collection_id
+)
+SELECT pg_notify(:channel, CAST(:collection_id AS text)), pg_advisory_xact_lock(:chain)
+""")
 
 
 def chain(
@@ -51,7 +66,7 @@ class Change:
         self.connection = connection
         self.collection = collection
         self.record: Record | None = None
-        self._new_persons: set[UUID] = set()
+        self._new_persons: dict[UUID, NewPerson] = {}
         self._added: list[tuple[UUID, UUID, bytes]] = []
         self._removed: list[UUID] = []
         self._position = collection.position
@@ -78,8 +93,8 @@ class Change:
     async def add_person(self, person: NewPerson, person_id: UUID | None = None) -> UUID:
         """With an id of their own where none is given. Raises ExternalIdTaken."""
         person_id = person_id or uuid4()
-        await persons.add(self.connection, self.collection.id, person_id, person)
-        self._new_persons.add(person_id)
+        stored = await persons.add(self.connection, self.collection.id, person_id, person)
+        self._new_persons[person_id] = stored
         return person_id
 
     async def add_faces(
@@ -118,7 +133,7 @@ class Change:
         Raises ModelChanged.
         """
         owners = await persons.add_unnamed(self.connection, self.collection.id, len(detected))
-        self._new_persons.update(owners)
+        self._new_persons |= dict.fromkeys(owners, NewPerson())
         new = [
             EnrolledFace.new(owner, face, reference, image_id)
             for owner, face in zip(owners, detected, strict=True)
@@ -230,6 +245,23 @@ class Change:
         await persons.remove(self.connection, self.collection.id, person_id)
         return moved
 
+    async def person(self, person_id: UUID) -> Person:
+        """A person as this change leaves them; one that it made is not asked for. Raises
+        PersonNotFound."""
+        new = self._new_persons.get(person_id)
+        if new is None:
+            return await persons.get(self.connection, person_id)
+        return Person(
+            id=person_id,
+            collection=self.collection.name,
+            name=new.name,
+            external_id=new.external_id,
+            metadata=new.metadata or {},
+            consent=new.consent,
+            expires_at=new.expires_at,
+            face_count=sum(owner == person_id for _, owner, _ in self._added),
+        )
+
     async def _require_here(self, person_id: UUID) -> None:
         if person_id in self._new_persons:
             return
@@ -242,23 +274,20 @@ class Change:
         parent = self.collection.position
         self._position = position = chain(parent, self._added, self._removed)
         await self.connection.execute(
-            insert(tables.changes).values(
-                collection_id=self.collection.id,
-                revision=position.revision,
-                parent=parent.digest,
-                digest=position.digest,
-                added=[face_id for face_id, _, _ in self._added],
-                removed=self._removed,
-            )
+            _WRITE,
+            {
+                "collection_id": self.collection.id,
+                "revision": position.revision,
+                "parent": parent.digest,
+                "digest": position.digest,
+                "added": [face_id for face_id, _, _ in self._added],
+                "removed": self._removed,
+                "channel": CHANNEL,
+                "chain": audit.LOCK,
+            },
         )
-        await self.connection.execute(
-            update(tables.collections)
-            .where(tables.collections.c.id == self.collection.id)
-            .values(revision=position.revision, digest=position.digest)
-        )
-        await notify(self.connection, self.collection.id)
         if self.record is not None:
-            await audit.append(self.connection, [(self.record.id, self.record.text())])
+            await audit.append_locked(self.connection, [(self.record.id, self.record.text())])
 
 
 @asynccontextmanager

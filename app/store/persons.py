@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import Row, Select, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -103,29 +104,29 @@ async def page(
 
 async def add(
     connection: AsyncConnection, collection_id: UUID, person_id: UUID, person: NewPerson
-) -> None:
-    """Raises ExternalIdTaken."""
-    if person.external_id is not None:
-        holder = (
-            await connection.execute(
-                select(_p.id).where(
-                    _p.collection_id == collection_id, _p.external_id == person.external_id
-                )
-            )
-        ).scalar_one_or_none()
-        if holder is not None:
-            raise _taken(holder)
-    await connection.execute(
-        insert(tables.persons).values(
-            id=person_id,
-            collection_id=collection_id,
-            name=person.name,
-            external_id=person.external_id,
-            metadata=dict(person.metadata or {}),
-            consent=person.consent,
-            expires_at=person.expires_at,
-        )
+) -> NewPerson:
+    """The person as stored: JSON has other words for some numbers. Raises ExternalIdTaken."""
+    values = {
+        "id": person_id,
+        "collection_id": collection_id,
+        "name": person.name,
+        "external_id": person.external_id,
+        "metadata": dict(person.metadata or {}),
+        "consent": person.consent,
+        "expires_at": person.expires_at,
+    }
+    query = (
+        upsert(tables.persons)
+        .values(values)
+        .on_conflict_do_nothing(constraint=_EXTERNAL_ID_KEY)
+        .returning(tables.persons)
     )
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        mine = (_p.collection_id == collection_id) & (_p.external_id == person.external_id)
+        holder = await connection.execute(select(_p.id).where(mine))
+        raise _taken(holder.scalar_one_or_none())
+    return said(row)
 
 
 def said(row: Row[Any]) -> NewPerson:

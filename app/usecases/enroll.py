@@ -151,7 +151,7 @@ async def enroll(
                 await change.keep_crops(face_ids, pictures)
             answer = shape(
                 Enrolled(
-                    person=await persons.get(change.connection, person_id),
+                    person=await change.person(person_id),
                     face_ids=face_ids,
                     accepted=accepted,
                     rejected=rejected,
