@@ -63,6 +63,6 @@ def test_of_a_thread_that_ended(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_of_a_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app.__main__, "read_settings", lambda _: fail())
-    assert app.__main__.main(["settings"]) == 1
+    assert app.__main__.main(["config"]) == 1
     [line] = told(capsys)
     assert (line["event"], line["error"]) == ("crashed", "ValueError")

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -32,10 +33,12 @@ FLAGS = (
 
 @pytest.fixture(scope="package")
 def console(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    asyncio.run(execute(postgres, f"CREATE DATABASE console TEMPLATE {TEMPLATE}"))
+    # Two workers share these files, and each comes back to them after others.
+    name = f"console_{uuid4().hex[:12]}"
+    asyncio.run(execute(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
     service = Service(
         {
-            "ROLLCALL_DATABASE_URL": postgres.format("console"),
+            "ROLLCALL_DATABASE_URL": postgres.format(name),
             "ROLLCALL_SECRET": SECRET,
             "ROLLCALL_PACK": str(ROOT / "models" / "packs" / "starter"),
             "ROLLCALL_DATA_DIR": str(tmp_path_factory.mktemp("console")),
