@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -34,6 +34,11 @@ _SWEEP_SECONDS: Final = 60.0
 # What one round of looking at every collection may take on a busy machine.
 _ROUND_SECONDS: Final = 2.0
 _APPLY_SECONDS: Final = 5.0
+_TURN_SECONDS: Final = 1.0
+
+# Between a notification and the look at what it means: more of them come in a bulk run, and what
+# this process committed itself is applied by then.
+_GATHER_SECONDS: Final = 0.01
 # Patience with a database that nobody has heard of lately.
 _OUT_OF_TOUCH_SECONDS: Final = 0.5
 _HEARTBEAT_SECONDS: Final = 5.0
@@ -201,7 +206,8 @@ class Sync:
         home = change.collection
         index = self._by_id.get(home.id) or await self._discover(home.name)
         with index.offered(change):
-            await index.take_offers()
+            # A turn is milliseconds, but for a load: then following is asked, and says so in time.
+            await self._errand(index.take_offers(), _TURN_SECONDS)
             await self._reach(index, change.revision, _APPLY_SECONDS)
 
     async def audit(self, name: str) -> Audit:
@@ -233,13 +239,18 @@ class Sync:
         if index.revision >= max(0, revision):
             return
         give_up = monotonic() + deadline
-        errand = asyncio.create_task(self._catch_up(index))
+        await self._errand(self._catch_up(index), deadline)
+        await index.reached(revision, give_up)
+
+    async def _errand(self, work: Coroutine[Any, Any, None], patience: float) -> None:
+        """Wait for it, at most so many seconds. It goes on when the wait ends, also where whoever
+        waits has gone: a change that is half applied would cost a load."""
+        errand = asyncio.create_task(work)
         self._errands.add(errand)
         errand.add_done_callback(self._errand_done)
-        done, _ = await asyncio.wait([errand], timeout=deadline)
+        done, _ = await asyncio.wait([errand], timeout=patience)
         if done:
             await errand
-        await index.reached(revision, give_up)
 
     def _errand_done(self, errand: "asyncio.Task[None]") -> None:
         self._errands.discard(errand)
@@ -307,6 +318,7 @@ class Sync:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_interval):
                     await self._wake.wait()
+                    await asyncio.sleep(_GATHER_SECONDS)
 
     async def _look_at_all(self) -> None:
         # Only who was known before the question can be missed in the answer.

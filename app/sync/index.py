@@ -129,13 +129,11 @@ class CollectionIndex:
             self._offers.pop(change.revision, None)
 
     async def take_offers(self) -> None:
-        """Apply what was offered and comes next, unless somebody has the turn: then they do.
+        """Apply what was offered and comes next; whoever has the turn is waited for.
 
         PostgreSQL is not asked for what it was just told. What does not follow is left to
         following.
         """
-        if self._turn.locked():
-            return
         async with self._turn:
             await self._apply_offers()
         await self._tell()
