@@ -12,9 +12,10 @@ from uuid import UUID
 from rollcall_client import AsyncRollcall, models
 
 from app.commands import audit_index
+from app.commands.exits import DONE, FAILED
 from app.commands.parsing import Commands, add_command, add_group, as_json, positive
 from app.commands.service import add_service_options, asking
-from app.commands.showing import print_json_array, print_table
+from app.commands.showing import print_json, print_json_array, print_table
 from app.errors import BadRequest
 from app.opening import join_database
 from app.settings import Settings
@@ -57,6 +58,7 @@ def add(commands: Commands) -> None:
         "--anchor", metavar="NUMBER:DIGEST", help="a head that this chain must go through"
     )
     verify.add_argument("--file", type=Path, help="an export, instead of the database")
+    as_json(verify)
     verify.set_defaults(run=lambda asked, settings: asyncio.run(_verify(asked, settings)))
 
     export = add_command(
@@ -77,6 +79,7 @@ def add(commands: Commands) -> None:
     )
     prune.add_argument("--before", type=int, required=True, metavar="NUMBER")
     prune.add_argument("--exported", type=Path, required=True, help="the export that holds them")
+    as_json(prune)
     prune.set_defaults(run=lambda asked, settings: asyncio.run(_prune(asked, settings)))
 
 
@@ -121,11 +124,15 @@ async def _verify(asked: argparse.Namespace, settings: Settings) -> int:
                     break
     if fault is None and not met:
         fault = "the anchor is not in it: it was cut off or made anew"
+    head = f"{walk.last}:{walk.digest.hex()}"
+    if asked.json:
+        print_json({"fault": fault, "first": walk.first, "last": walk.last, "head": head})
+        return FAILED if fault is not None else DONE
     if fault is not None:
         print(f"broken: {fault}")
-        return 1
-    print(f"sound: records {walk.first} to {walk.last}, head {walk.last}:{walk.digest.hex()}")
-    return 0
+        return FAILED
+    print(f"sound: records {walk.first} to {walk.last}, head {head}")
+    return DONE
 
 
 async def _export(asked: argparse.Namespace, settings: Settings) -> None:
@@ -165,6 +172,9 @@ async def _prune(asked: argparse.Namespace, settings: Settings) -> None:
         if walk.last < asked.before - 1:
             raise ExportUnusable(f"{asked.exported} ends at record {walk.last}.")
         gone = await audit.prune(connection, asked.before)
+    if asked.json:
+        print_json({"removed": gone, "first": asked.before})
+        return
     print(f"removed {gone} records; the chain begins at {asked.before} now")
 
 

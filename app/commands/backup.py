@@ -1,11 +1,13 @@
 """`rollcall backup`: the whole installation in a folder, while the service runs or not."""
 
+import argparse
 import asyncio
 import shutil
 from pathlib import Path
 
 from app import __version__
-from app.commands.parsing import Commands, add_command
+from app.commands.parsing import Commands, add_command, as_json
+from app.commands.showing import print_json
 from app.opening import join_database
 from app.settings import Settings
 from app.store import backup, backup_manifest
@@ -24,11 +26,13 @@ def add(commands: Commands) -> None:
         example="rollcall backup /backups/2026-11-23",
     )
     command.add_argument("folder", type=Path, help="a folder that is not there yet, or empty")
-    command.set_defaults(run=lambda asked, settings: asyncio.run(_backup(settings, asked.folder)))
+    as_json(command)
+    command.set_defaults(run=lambda asked, settings: asyncio.run(_backup(asked, settings)))
 
 
-async def _backup(settings: Settings, folder: Path) -> None:
+async def _backup(asked: argparse.Namespace, settings: Settings) -> None:
     """Raises BackupFailed, CannotStart, DatabaseUnavailable."""
+    folder: Path = asked.folder
     _require_database(settings)
     _make_empty(folder)
     packs = await asyncio.to_thread(_copy_packs, settings, folder)
@@ -41,12 +45,16 @@ async def _backup(settings: Settings, folder: Path) -> None:
         files=await asyncio.to_thread(backup_manifest.hashes, folder),
     )
     await asyncio.to_thread(backup_manifest.write, folder, manifest)
+    missing = {each.model for each in state.collections if each.model} - {p.model for p in packs}
+    if asked.json:
+        told = manifest.model_dump(mode="json", exclude={"files"})
+        print_json({"folder": str(folder), **told, "models_without_pack": sorted(missing)})
+        return
     templates = sum(each.templates for each in state.collections)
     print(
         f"{folder}: {len(state.collections)} collections, {templates} templates, as of {state.at}."
     )
     print("Its files were read again and are what the manifest says.")
-    missing = {each.model for each in state.collections if each.model} - {p.model for p in packs}
     if missing:
         print(
             f"NOT in it: the packs of models {', '.join(sorted(missing))}. Their collections "

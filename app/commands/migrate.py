@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 
-from app.commands.parsing import Commands, add_command
+from app.commands.parsing import Commands, add_command, as_json
+from app.commands.showing import print_json
 from app.opening import open_database
 from app.settings import Settings
 from app.store import migrate
@@ -21,11 +22,14 @@ def add(commands: Commands) -> None:
         metavar="REVISION",
         help="go back instead, to a revision or to `base`; what newer revisions hold is lost",
     )
+    as_json(command)
     command.set_defaults(run=_run)
 
 
 def _run(asked: argparse.Namespace, settings: Settings) -> None:
     asyncio.run(_migrate(settings, asked.down_to))
+    if asked.json:
+        print_json({"schema": asked.down_to or "newest"})
 
 
 async def _migrate(settings: Settings, down_to: str | None) -> None:

@@ -1,15 +1,19 @@
 """`rollcall restore`: a backup into an empty installation."""
 
+import argparse
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 
-from app.commands.parsing import Commands, add_command
+from app.commands.parsing import Commands, add_command, as_json
+from app.commands.showing import print_json
 from app.errors import CannotStart
 from app.opening import open_database
 from app.settings import Settings
 from app.store import backup, backup_manifest, erasures, vaultkeys
 from app.store.backup_manifest import BackupManifest
 from app.store.database import Database
+from app.store.erasures import Repeated
 from app.vision.pack import find_pack, read_pack
 
 
@@ -36,19 +40,32 @@ def add(commands: Commands) -> None:
         help="the access log (`rollcall audit export FILE`): who was erased since the backup "
         "is erased again",
     )
-    command.set_defaults(
-        run=lambda asked, settings: asyncio.run(_restore(settings, asked.folder, asked.erasures))
-    )
+    as_json(command)
+    command.set_defaults(run=lambda asked, settings: asyncio.run(_restore(asked, settings)))
 
 
-async def _restore(settings: Settings, folder: Path, log: Path | None) -> None:
+async def _restore(asked: argparse.Namespace, settings: Settings) -> None:
     """Raises RestoreRefused, CannotStart, DatabaseUnavailable."""
+    folder: Path = asked.folder
+    log: Path | None = asked.erasures
     manifest = await asyncio.to_thread(backup_manifest.read, folder)
     entries = None if log is None else erasures.read(log)
     async with open_database(settings) as database:
         await backup.restore(database, folder / backup_manifest.DUMP, manifest.state)
         again = None if entries is None else await erasures.repeat(database, entries)
         unopened = await _try_secret(database)
+    upcoming = _next(settings, folder, manifest)
+    if asked.json:
+        state = manifest.state.model_dump(mode="json")
+        erased = None if again is None else asdict(again)
+        print_json({"state": state, "erased_again": erased, "next": upcoming})
+    else:
+        _tell(manifest, again, upcoming)
+    if unopened is not None:
+        raise SecretDoesNotFit(f"Everything is restored, but: {unopened.detail}")
+
+
+def _tell(manifest: BackupManifest, again: Repeated | None, upcoming: list[str]) -> None:
     for each in manifest.state.collections:
         print(
             f"collection '{each.name}': revision {each.revision}, {each.persons} persons, "
@@ -64,9 +81,8 @@ async def _restore(settings: Settings, folder: Path, log: Path | None) -> None:
             f"WHO WAS ERASED AFTER {manifest.state.at} IS BACK. If an access log reaches further: "
             "restore once more into an empty database, with --erasures."
         )
-    _say_what_is_next(settings, folder, manifest)
-    if unopened is not None:
-        raise SecretDoesNotFit(f"Everything is restored, but: {unopened.detail}")
+    for line in upcoming:
+        print(line)
 
 
 async def _try_secret(database: Database) -> CannotStart | None:
@@ -79,20 +95,27 @@ async def _try_secret(database: Database) -> CannotStart | None:
     return None
 
 
-def _say_what_is_next(settings: Settings, folder: Path, manifest: BackupManifest) -> None:
+def _next(settings: Settings, folder: Path, manifest: BackupManifest) -> list[str]:
+    """What is left to do, a sentence each."""
     here = set()
+    said = []
     for name in (settings.pack, *settings.extra_packs):
         try:
             here.add(read_pack(find_pack(name, settings.packs_dir)).model)
         except CannotStart as error:
-            print(f"pack '{name}': {error.detail}")
+            said.append(f"pack '{name}': {error.detail}")
     models = {each.model for each in manifest.state.collections if each.model}
     for pack in manifest.packs:
         if pack.model in models - here:
-            print(f"next: name {folder / pack.folder} in ROLLCALL_PACK or ROLLCALL_EXTRA_PACKS")
+            said.append(
+                f"next: name {folder / pack.folder} in ROLLCALL_PACK or ROLLCALL_EXTRA_PACKS"
+            )
     if unknown := models - here - {pack.model for pack in manifest.packs}:
-        print(f"next: find the packs of models {', '.join(sorted(unknown))}; none is in the backup")
-    print(
+        said.append(
+            f"next: find the packs of models {', '.join(sorted(unknown))}; none is in the backup"
+        )
+    said.append(
         "next: start the service, with the root secret of these settings. Indexes and snapshots "
         "are made anew by themselves."
     )
+    return said

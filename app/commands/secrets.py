@@ -2,9 +2,11 @@
 
 import argparse
 from collections import Counter, defaultdict
+from dataclasses import asdict
 
 from app.commands.on_database import on_database
-from app.commands.parsing import Commands, add_command, add_group
+from app.commands.parsing import Commands, add_command, add_group, as_json
+from app.commands.showing import print_json
 from app.store import change, collections, resealing, vaultkeys
 from app.store.database import Database
 
@@ -22,6 +24,7 @@ def add(commands: Commands) -> None:
         "the secrets, and the keys that each of them wraps",
         example="rollcall secrets status",
     )
+    as_json(status)
     status.set_defaults(run=on_database(_status))
     rewrap = add_command(
         actions,
@@ -29,6 +32,7 @@ def add(commands: Commands) -> None:
         "wrap every key under ROLLCALL_SECRET; the other secrets may go then",
         example="rollcall secrets rewrap",
     )
+    as_json(rewrap)
     rewrap.set_defaults(run=on_database(_rewrap))
     rotate = add_command(
         actions,
@@ -37,15 +41,25 @@ def add(commands: Commands) -> None:
         example="rollcall secrets rotate --collection staff",
     )
     rotate.add_argument("--collection", metavar="NAME", help="only this one (default: all)")
+    as_json(rotate)
     rotate.set_defaults(run=on_database(_rotate))
 
 
-async def _status(_: argparse.Namespace, database: Database) -> None:
+async def _status(asked: argparse.Namespace, database: Database) -> None:
     """Raises DatabaseUnavailable. Shows also what the secrets given here do not open."""
     async with database.snapshot() as connection:
         keys = await vaultkeys.census(connection)
         plain = await vaultkeys.plain_templates(connection)
         given = vaultkeys.keychain_of(connection).vault.secret_ids
+    if asked.json:
+        print_json(
+            {
+                "secrets_given": list(given),
+                "keys": [asdict(key) for key in keys],
+                "plain_templates": dict(plain),
+            }
+        )
+        return
     wrapped = Counter(key.secret_id for key in keys)
     for number, secret_id in enumerate(given):
         name = "ROLLCALL_SECRET" if number == 0 else "ROLLCALL_OTHER_SECRETS"
@@ -64,10 +78,13 @@ async def _status(_: argparse.Namespace, database: Database) -> None:
         print(f"collection {collection} holds {count} templates in plain; the service seals them")
 
 
-async def _rewrap(_: argparse.Namespace, database: Database) -> None:
+async def _rewrap(asked: argparse.Namespace, database: Database) -> None:
     """Raises DatabaseUnavailable, TemplateUnreadable."""
     async with database.transaction(patience=60.0) as connection:
         count = await vaultkeys.rewrap(connection)
+    if asked.json:
+        print_json({"keys": count})
+        return
     print(f"{count} keys are now wrapped by ROLLCALL_SECRET; none is left under another secret")
 
 
@@ -82,6 +99,9 @@ async def _rotate(asked: argparse.Namespace, database: Database) -> None:
         done = await resealing.rotate(database, home.id)
         async with database.transaction() as connection:
             await change.notify(connection, home.id)
+        if asked.json:  # a line each, as they are done: a large one takes a while
+            print_json({"collection": home.name, **asdict(done)})
+            continue
         print(
             f"collection {home.name}: {done.templates} templates and {done.crops} crops under a "
             f"new key, {done.keys_destroyed} older keys destroyed",
