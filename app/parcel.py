@@ -72,8 +72,11 @@ def read(file: IO[bytes], passphrase: str) -> Iterator[bytes]:
         if len(frame) < 5 or size > PART_BYTES + TAG_BYTES:
             raise ParcelUnusable("The file is cut off or damaged.")
         last = frame[4:] == b"L"
+        sealed = file.read(size)
+        if len(sealed) < size:
+            raise ParcelUnusable("The file is cut off or damaged.")
         try:
-            yield cipher.open(number, file.read(size), _bound(head, last))
+            yield cipher.open(number, sealed, _bound(head, last))
         except Unreadable:
             reason = "The passphrase is another, or the file" if not number else "The file"
             raise ParcelUnusable(f"{reason} is damaged or cut off.") from None

@@ -29,6 +29,19 @@ settings.load_profile("patient")
 logs.configure("error")
 
 
+@pytest.fixture(autouse=True)
+def logs_of_no_other_test() -> Iterator[None]:
+    """A command that was run in this process logs to what pytest captured, which is closed now."""
+    yield
+    logs.configure("error")
+
+
+@pytest.fixture
+def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For a PostgreSQL whose socket is opened by its address, which has 107 bytes at most."""
+    return tmp_path_factory.mktemp("s")
+
+
 def _in_wheel(package: str, *parts: str) -> Path:
     spec = importlib.util.find_spec(package)
     assert spec is not None and spec.submodule_search_locations

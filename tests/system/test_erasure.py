@@ -121,11 +121,11 @@ def enrol(service: Service, image: bytes, canary: str, collection: str = "defaul
 
 
 @pytest.fixture
-def service(tiny_pack: Path, tmp_path: Path) -> Any:
+def service(tiny_pack: Path, short_folder: Path) -> Any:
     service = Service(
         {
             "ROLLCALL_PACK": str(tiny_pack),
-            "ROLLCALL_DATA_DIR": str(tmp_path / "data"),
+            "ROLLCALL_DATA_DIR": str(short_folder / "data"),
             "ROLLCALL_KEEP_CROPS": "true",
             "ROLLCALL_SNAPSHOT_INTERVAL": "0.3",
             "ROLLCALL_LOG_LEVEL": "debug",
@@ -136,9 +136,9 @@ def service(tiny_pack: Path, tmp_path: Path) -> Any:
 
 
 def test_no_file_holds_a_template_or_a_crop_nor_anything_of_who_was_erased(
-    service: Service, tmp_path: Path, hanks: bytes, astronaut: bytes, group: bytes
+    service: Service, short_folder: Path, hanks: bytes, astronaut: bytes, group: bytes
 ) -> None:
-    data = tmp_path / "data"
+    data = short_folder / "data"
     service.wait_until_ready()
     url = f"postgresql://postgres@/rollcall?host={data / 'postgres' / 'socket'}"
 

@@ -84,9 +84,9 @@ class Writer:
 
 
 def test_keys_are_rotated_under_writes_beside_a_service_with_its_own_postgres(
-    tiny_pack: Path, tmp_path: Path, hanks: bytes, astronaut: bytes
+    tiny_pack: Path, short_folder: Path, hanks: bytes, astronaut: bytes
 ) -> None:
-    data = tmp_path / "data"
+    data = short_folder / "data"
     settings = {
         "ROLLCALL_PACK": str(tiny_pack),
         "ROLLCALL_DATA_DIR": str(data),
