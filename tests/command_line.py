@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 from tests.service import ROOT, Service, environment
 
@@ -21,10 +19,3 @@ def run(service: Service, *arguments: str) -> str:
         text=True,
         check=True,
     ).stdout
-
-
-def wait_until(holds: Callable[[], bool], patience: float = 30.0) -> None:
-    give_up = time.monotonic() + patience
-    while not holds():
-        assert time.monotonic() < give_up, "it never came to be"
-        time.sleep(0.02)

@@ -93,6 +93,11 @@ def postgres() -> Iterator[str]:
     url = asyncio.run(server.start())
     base = url.replace("/rollcall?", "/{}?")
 
+    # Services that are kept for the session add up, with ten connections each.
+    asyncio.run(execute(base, "ALTER SYSTEM SET max_connections = 400"))
+    asyncio.run(server.stop())
+    asyncio.run(server.start())
+
     async def prepare() -> None:
         await execute(base, f"CREATE DATABASE {TEMPLATE}")
         database = Database(base.format(TEMPLATE), pool=2)

@@ -1,8 +1,7 @@
 """A service with an embedded PostgreSQL, for tests in which either dies again and again."""
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import psutil
 from app.store.embedded import EmbeddedPostgres
 from tests.service import Service
 from tests.traffic import Traffic, check_whole
+from tests.waiting import wait_until
 
 
 class House:
@@ -66,13 +66,6 @@ class House:
         if self.service is not None:
             self.service.kill()
         asyncio.run(self.postgres.stop())
-
-
-def wait_until(happened: Callable[[], bool], what: str, patience: float = 120.0) -> None:
-    give_up = time.monotonic() + patience
-    while not happened():
-        assert time.monotonic() < give_up, what
-        time.sleep(0.02)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The service as users run it: a process, a port, a log."""
 
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -66,6 +68,11 @@ class Service:
 
     def output(self) -> str:
         return self.log.read_text(errors="replace")
+
+    def said(self) -> list[dict[str, Any]]:
+        """The lines of its log that are whole and structured, in order."""
+        lines = [line for line in self.output().split("\n")[:-1] if line.startswith("{")]
+        return [json.loads(line) for line in lines]
 
     def client(self, timeout: float = 120.0) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=timeout)

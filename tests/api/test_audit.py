@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.command_line import run, wait_until
+from tests.command_line import run
 from tests.service import Service
+from tests.waiting import wait_until
 
 
 def records(client: httpx.Client, **params: Any) -> list[Any]:

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from tests.api.test_access import Place, populate
-from tests.command_line import make_on_command_line, run, wait_until
+from tests.command_line import make_on_command_line, run
 from tests.service import Service
+from tests.waiting import wait_until
 
 
 def test_requests_beyond_the_rate_are_429_with_the_time_to_wait(

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.command_line import wait_until
 from tests.service import Service
+from tests.waiting import wait_until
 
 
 def in_(seconds: float) -> str:

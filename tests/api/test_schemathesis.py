@@ -1,6 +1,5 @@
 """The service against its own OpenAPI document, by schemathesis: no 5xx, no undocumented answer."""
 
-import json
 import os
 import re
 import subprocess
@@ -15,8 +14,9 @@ import pytest
 import schemathesis
 
 from app.types import SCOPES
-from tests.command_line import make_on_command_line, wait_until
+from tests.command_line import make_on_command_line
 from tests.service import ROOT, Service
+from tests.waiting import wait_until
 
 CHECKS = (
     "not_a_server_error",
@@ -119,8 +119,7 @@ class Fuzz:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        lines = [json.loads(line) for line in self.service.output().splitlines() if line[0] == "{"]
-        requests = [line for line in lines if line["event"] == "request"]
+        requests = [line for line in self.service.said() if line["event"] == "request"]
         return Counter((line["method"], line["route"], line["status"]) for line in requests)
 
 

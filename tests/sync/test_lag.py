@@ -14,7 +14,8 @@ from app.store.database import Database
 from app.store.persons import NewPerson
 from tests.sync.people import NAME, enrol, with_database
 from tests.sync.test_oracle import Replica
-from tests.sync.test_restore import equal, until
+from tests.sync.test_restore import equal
+from tests.waiting import until
 
 
 @asynccontextmanager

@@ -1,10 +1,8 @@
 """The database is replaced by an older one while replicas run: they follow what it holds now."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from uuid import UUID
 
 import pytest
@@ -17,13 +15,7 @@ from app.sync.index import IndexBehind
 from tests.backup import dump, restore
 from tests.sync.people import NAME, collection, enrol, erase_face, with_database
 from tests.sync.test_oracle import Replica
-
-
-async def until(true: Callable[[], Awaitable[bool]], what: str, patience: float = 30) -> None:
-    give_up = monotonic() + patience
-    while not await true():
-        assert monotonic() < give_up, what
-        await asyncio.sleep(0.02)
+from tests.waiting import until
 
 
 async def equal(replica: Replica, database: Database, faces: int) -> bool:

@@ -25,6 +25,7 @@ from app.store.errors import BackupFailed, RestoreRefused
 from tests.conftest import TEMPLATE, execute
 from tests.service import SECRET, Service
 from tests.system.test_start import run
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -90,10 +91,7 @@ class Writer:
 
     def wait_for_more(self, count: int) -> None:
         until = len(self.answered) + count
-        give_up = time.monotonic() + 60
-        while len(self.answered) < until:
-            assert time.monotonic() < give_up, "the service answered no enrolment"
-            time.sleep(0.01)
+        wait_until(lambda: len(self.answered) >= until, "the service answered no enrolment")
 
     def _enrol(self, url: str, image: bytes) -> None:
         with httpx.Client(base_url=url, timeout=30) as client:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from app.store.embedded import EmbeddedPostgres
 from tests.service import Service
 from tests.traffic import recovers, refused_in_time, through_faults
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def test_a_postgres_that_dies_is_started_again_by_the_service(
             before = postmaster(tmp_path)
             refused_in_time(traffic, partial(before.send_signal, sign), least=1)
             recovers(traffic)
-            give_up = time.monotonic() + 20
-            while service.output().count('"postgres.restarted"') < times:
-                assert time.monotonic() < give_up, service.output()
-                time.sleep(0.05)
+            wait_until(
+                lambda n=times: service.output().count('"postgres.restarted"') >= n,
+                "PostgreSQL was not started again",
+            )
             assert postmaster(tmp_path).pid != before.pid
 
 

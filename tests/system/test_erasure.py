@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +17,7 @@ from app.store.database import Database
 from app.store.embedded import EmbeddedPostgres
 from app.vault import Vault, read_secret
 from tests.service import Service
+from tests.waiting import wait_until
 
 WINDOW = 32
 """Bytes of a needle: a part of a template or picture that small is taken for all of it."""
@@ -202,10 +202,9 @@ def test_no_file_holds_a_template_or_a_crop_nor_anything_of_who_was_erased(
 
 
 def _await_snapshots(folder: Path, count: int) -> None:
-    give_up = time.monotonic() + 60
-    while len(list(folder.glob("*.snapshot"))) < count:
-        assert time.monotonic() < give_up, "the snapshots were not written"
-        time.sleep(0.05)
+    wait_until(
+        lambda: len(list(folder.glob("*.snapshot"))) >= count, "the snapshots were not written"
+    )
 
 
 def store_in_plain(data: Path, face: str, template: bytes) -> None:

@@ -25,9 +25,10 @@ from PIL.PngImagePlugin import PngInfo
 from app.store.embedded import EmbeddedPostgres
 from app.types import SCOPES
 from tests.api.test_access import Place, Sample, ask, samples
-from tests.command_line import make_on_command_line, wait_until
+from tests.command_line import make_on_command_line
 from tests.raw import connect, read_to_end
 from tests.service import ROOT, SECRET, Service, environment
+from tests.waiting import wait_until
 
 CANARY = "Kanarienvogel"
 # Collections are named in metrics and in the audit record, never in a log.

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from tests.service import Service
+from tests.waiting import wait_until
 
 
 def enroll(client: httpx.Client, image: bytes, **fields: str) -> Any:
@@ -54,12 +55,11 @@ def test_what_one_process_enrols_the_other_finds(
 def test_a_process_follows_without_being_asked(serve: Callable[..., Service], hanks: bytes) -> None:
     with serve().client() as one, serve().client() as other:
         enroll(one, hanks)
-        give_up = time.monotonic() + 10
-        while (
-            'rollcall_gallery_templates{collection="default"} 1.0' not in other.get("/metrics").text
-        ):
-            assert time.monotonic() < give_up, "the follower did not move by itself"
-            time.sleep(0.1)
+        one_template = 'rollcall_gallery_templates{collection="default"} 1.0'
+        wait_until(
+            lambda: one_template in other.get("/metrics").text,
+            "the follower did not move by itself",
+        )
 
 
 def test_a_collection_dropped_and_made_again_elsewhere_is_the_new_one(

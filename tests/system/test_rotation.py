@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +14,7 @@ import httpx
 from PIL import Image
 
 from tests.service import ROOT, SECRET, VAULT, Service, environment
+from tests.waiting import wait_until
 
 NEW_SECRET = "c4b1a09f8e7d6c5b4a39281706f5e4d3c2b1a0918273645566778899aabbccdd"  # noqa: S105
 
@@ -145,11 +145,8 @@ def test_keys_are_rotated_under_writes_beside_a_service_with_its_own_postgres(
 
 
 def _appears(folder: Path) -> list[Path]:
-    give_up = time.monotonic() + 60
-    while not (found := list(folder.glob("*.snapshot"))):
-        assert time.monotonic() < give_up, "no snapshot was written"
-        time.sleep(0.05)
-    return found
+    wait_until(lambda: any(folder.glob("*.snapshot")), "no snapshot was written")
+    return list(folder.glob("*.snapshot"))
 
 
 def test_replicas_move_to_another_secret_one_by_one_without_a_pause(

@@ -26,6 +26,7 @@ from app.vision.decoder import MODULE, Decoder, TookTooLong, _Process
 from app.vision.errors import DecoderUnavailable, ImageBroken, ImageTooLarge
 from tests.hostile import hostile_files, save
 from tests.service import ROOT
+from tests.waiting import wait_until
 
 # What codecs have to say of broken files.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -78,13 +79,6 @@ def warnings_logged() -> Iterator[list[dict[str, Any]]]:
             yield lines
     finally:
         logs.configure("error")
-
-
-def until(true: Callable[[], bool], patience: float = 30) -> bool:
-    give_up = time.monotonic() + patience
-    while not (done := true()) and time.monotonic() < give_up:
-        time.sleep(0.02)
-    return done
 
 
 def test_it_says_the_same_as_decoding_in_this_process(decoder: Decoder, small_photo: bytes) -> None:
@@ -154,7 +148,7 @@ def test_an_endless_picture_is_stopped(
     with pytest.raises(ImageBroken, match="within 1 s"):
         decoder.decode(way.encode())
     assert time.monotonic() - began < 10
-    assert until(lambda: not processes())
+    wait_until(lambda: not processes())
     assert decoder.decode(photo).shape == (256, 256, 3)
 
 
@@ -231,7 +225,7 @@ def test_a_process_that_ended_while_idle_costs_nothing(
     decoder.decode(photo)
     [process] = processes()
     os.kill(process, signal.SIGKILL)
-    assert until(lambda: psutil.Process(process).status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: psutil.Process(process).status() == psutil.STATUS_ZOMBIE)
     assert decoder.decode(photo).shape == (256, 256, 3)
     assert decoder.deaths == 0
 
@@ -280,7 +274,7 @@ def test_a_busy_process_ends_with_a_service_that_is_killed(photo: bytes) -> None
         child = psutil.Process(int(service.stdout.readline()))
         time.sleep(0.5)  # by then it has the image; else it would end because it is idle
         service.kill()
-    assert until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_pixels_are_mapped_and_given_back(decoder: Decoder) -> None:
