@@ -38,7 +38,7 @@ class Plan:
     how many requests share a run of the recognizer, and below which size a gallery is searched
     without a hand-over, in numbers (templates times dimension)."""
 
-    vision_threads: int
+    vision_workers: int
     search_threads: int
     embed_batch: int
     search_at_once: int
@@ -56,7 +56,7 @@ def plan(
         cores = min(cores, max(1, math.floor(machine.quota)))
     threads = workers or cores
     return Plan(
-        vision_threads=threads,
+        vision_workers=threads,
         # A gallery on a GPU is read there: one thread waits for it.
         search_threads=1 if search_device == "cuda" else threads,
         embed_batch=embed_batch or EMBED_BATCH[device],

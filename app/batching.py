@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -53,8 +53,19 @@ def next_batch(waiting: deque[Entry[Item, Answer]], limit: int) -> Batch[Item, A
     return Batch(taken, left)
 
 
+def in_thread(
+    executor: Executor, run: Callable[[Sequence[Item]], Sequence[Answer | Exception]]
+) -> Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]]:
+    """`run` in a thread of `executor`, as a MicroBatcher wants it."""
+
+    def start(items: Sequence[Item]) -> Awaitable[Sequence[Answer | Exception]]:
+        return asyncio.get_running_loop().run_in_executor(executor, run, items)
+
+    return start
+
+
 class MicroBatcher(Generic[Item, Answer]):
-    """Runs `run(items) -> answers` on `executor`, `workers` batches at a time.
+    """Awaits `run(items) -> answers`, `workers` batches at a time.
 
     `run` returns one answer an item, in order; an Exception in an item's place fails that item
     alone, and one that `run` raises fails its whole batch. `limit` bounds a batch. `submit` raises
@@ -66,9 +77,8 @@ class MicroBatcher(Generic[Item, Answer]):
     def __init__(
         self,
         name: str,
-        run: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]],
         *,
-        executor: Executor,
         workers: int,
         limit: int,
         depth: int,
@@ -79,7 +89,6 @@ class MicroBatcher(Generic[Item, Answer]):
         self.dropped = 0
         self.batches = 0
         self._run = run
-        self._executor = executor
         self._limit = limit
         self._depth = depth
         self._patience = patience
@@ -173,9 +182,7 @@ class MicroBatcher(Generic[Item, Answer]):
             entry.stages.add(f"{self.name}_wait", begin - entry.came)
         self.batches += 1
         try:
-            answers = await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._run, [entry.item for entry in taken]
-            )
+            answers = await self._run([entry.item for entry in taken])
         except Exception as error:
             answers = [error] * len(taken)
         self._pace.took(perf_counter() - begin)

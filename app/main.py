@@ -47,8 +47,8 @@ from app.sync.follow import Sync
 from app.sync.journal import Journal
 from app.usecases import retention
 from app.usecases.rooms import Rooms
-from app.vision.decoder import Decoder
-from app.vision.faces import Vision, open_vision
+from app.vision.opening import Opening, open_visions
+from app.vision.pack import find_pack
 
 log = structlog.get_logger()
 
@@ -144,11 +144,9 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
         embed_batch=settings.embed_batch,
     )
     log.info("arranged", cores=machine.cores, quota=machine.quota, **arranged.facts())
-    decoder = Decoder(settings.images, seconds=settings.decode_seconds)
-    stack.callback(decoder.close)
-    default, visions = await asyncio.to_thread(_open_packs, settings, arranged, decoder)
-    for vision in visions.values():
-        stack.push_async_callback(vision.close)
+    names = (settings.pack, *settings.extra_packs)
+    packs = [find_pack(name, settings.packs_dir) for name in names]
+    visions = await stack.enter_async_context(open_visions(packs, _opening(settings, arranged)))
     storage, kernel = _storage(settings), _kernel(settings)
     database = await stack.enter_async_context(open_database(settings))
     await _await_schema(settings, database)
@@ -195,7 +193,8 @@ async def _furnish(settings: Settings, stack: contextlib.AsyncExitStack) -> Room
     stack.push_async_callback(journal.stop)
     sealing = asyncio.create_task(_seal_what_is_plain(database))
     stack.push_async_callback(_cancelled, sealing)
-    return Rooms(settings, arranged, database, sync, access, journal, visions, default)
+    by_model = {vision.model: vision for vision in visions}
+    return Rooms(settings, arranged, database, sync, access, journal, by_model, visions[0])
 
 
 def _storage(settings: Settings) -> Storage:
@@ -215,24 +214,17 @@ def _kernel(settings: Settings) -> Kernel:
     return CpuKernel(settings.search_shortlist if settings.search == "two_stage" else 0)
 
 
-def _open_packs(
-    settings: Settings, arranged: Plan, decoder: Decoder
-) -> tuple[Vision, dict[str, Vision]]:
-    visions = [
-        open_vision(
-            name,
-            packs_dir=settings.packs_dir,
-            device=settings.device,
-            workers=arranged.vision_threads,
-            embed_batch=arranged.embed_batch,
-            decoder=decoder,
-            queue_depth=settings.queue_depth,
-            queue_seconds=settings.queue_seconds,
-            deadline=settings.deadline,
-        )
-        for name in (settings.pack, *settings.extra_packs)
-    ]
-    return visions[0], {vision.model: vision for vision in visions}
+def _opening(settings: Settings, arranged: Plan) -> Opening:
+    return Opening(
+        device=settings.device,
+        limits=settings.images,
+        seconds=settings.decode_seconds,
+        workers=arranged.vision_workers,
+        embed_batch=arranged.embed_batch,
+        depth=settings.queue_depth,
+        patience=settings.queue_seconds,
+        deadline=settings.deadline,
+    )
 
 
 async def _seal_what_is_plain(database: Database) -> None:
@@ -256,7 +248,7 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 
 async def _warm_up(app: FastAPI, rooms: Rooms) -> None:
     for vision in rooms.visions.values():
-        await asyncio.to_thread(vision.warm_up)
+        await vision.warm_up()
     await asyncio.to_thread(memory.settle)
     app.state.warm = True
 

@@ -24,9 +24,9 @@ from app.vision.decode import decode
 from app.vision.decoder import Decoder
 from app.vision.detect import Detector, open_detector
 from app.vision.embed import Recognizer
-from app.vision.faces import look
 from app.vision.framing import framed
 from app.vision.pack import find_pack, read_pack
+from app.vision.sight import look
 from benchmarks.identify import read_lists
 from benchmarks.report import Report, options
 

@@ -153,35 +153,30 @@ def bare_seconds(session: Any, crops: Any, times: int) -> float:
 
 async def through_vision(pack: Path, times: int) -> float:
     """Embeddings a second of crops that many callers hand in one by one."""
-    from app.vision.decoder import Decoder
-    from app.vision.faces import open_vision
+    from app.vision.opening import Opening, open_visions
 
-    decoder = Decoder(ImageLimits(), seconds=60)
-    vision = open_vision(
-        str(pack),
-        packs_dir=Settings().packs_dir,
+    how = Opening(
         device="cuda",
+        limits=ImageLimits(),
+        seconds=60.0,
         workers=4,
         embed_batch=BATCH,
-        decoder=decoder,
-        queue_depth=4 * BATCH,
-        queue_seconds=60.0,
+        depth=4 * BATCH,
+        patience=60.0,
         deadline=60.0,
     )
     crop = np.random.default_rng(3).integers(0, 256, (112, 112, 3), dtype=np.uint8)
 
-    async def caller(count: int) -> None:
-        for _ in range(count):
-            await vision.embed([crop])
+    async with open_visions([pack], how) as [vision]:
 
-    try:
+        async def caller(count: int) -> None:
+            for _ in range(count):
+                await vision.embed([crop])
+
         await caller(2)
         begin = time.perf_counter()
         await asyncio.gather(*(caller(times) for _ in range(2 * BATCH)))
         return 2 * BATCH * times / (time.perf_counter() - begin)
-    finally:
-        await vision.close()
-        decoder.close()
 
 
 def http(report: Report, pack: str, picture: Path, seconds: float) -> None:

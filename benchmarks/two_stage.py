@@ -28,8 +28,7 @@ from app.gallery.kernels import CpuKernel
 from app.gallery.search import search
 from app.gallery.storage import Storage
 from app.types import Candidate, Floats, ImageLimits, Position, Rows
-from app.vision.decoder import Decoder
-from app.vision.faces import open_vision
+from app.vision.opening import Opening, open_visions
 from benchmarks.report import Report, in_turns, options, ratio
 
 LISTS: Final = ("enrol", "probes", "non_members")
@@ -210,24 +209,20 @@ def _embeddings(
 
 async def _embedded(pack: Path, images: Path, names: Sequence[str]) -> dict[str, Floats]:
     """The largest face of each picture; a picture without one is left out."""
-    decoder = Decoder(ImageLimits(max_bytes=10_000_000, max_pixels=50_000_000), seconds=10)
     workers = len(os.sched_getaffinity(0))
-    vision = open_vision(
-        str(pack), packs_dir=pack.parent, device="cpu", workers=workers, embed_batch=1,
-        decoder=decoder, queue_depth=1024, queue_seconds=600, deadline=600,
+    how = Opening(
+        device="cpu", limits=ImageLimits(), seconds=10, workers=workers, embed_batch=1,
+        depth=1024, patience=600, deadline=600,
     )  # fmt: skip
     turn = asyncio.Semaphore(2 * workers)
+    async with open_visions([pack], how) as [vision]:
 
-    async def one(name: str) -> Floats | None:
-        async with turn:
-            seen = await vision.recognise((images / name).read_bytes(), 1)
-        return seen.embeddings[0] if len(seen.embeddings) else None
+        async def one(name: str) -> Floats | None:
+            async with turn:
+                seen = await vision.recognise((images / name).read_bytes(), 1)
+            return seen.embeddings[0] if len(seen.embeddings) else None
 
-    try:
         found = await asyncio.gather(*(one(name) for name in names))
-    finally:
-        await vision.close()
-        decoder.close()
     return {name: each for name, each in zip(names, found, strict=True) if each is not None}
 
 

@@ -11,13 +11,13 @@ from app.arrangement import AT_ONCE, Machine, plan, this_machine
 
 def test_a_cpu_has_a_worker_a_core_and_no_batches() -> None:
     made = plan(Machine(4), "cpu", "cpu", workers=0, embed_batch=0)
-    assert (made.vision_threads, made.search_threads, made.embed_batch) == (4, 4, 1)
+    assert (made.vision_workers, made.search_threads, made.embed_batch) == (4, 4, 1)
     assert made.search_at_once == AT_ONCE
 
 
 def test_a_gpu_takes_batches_and_searches_in_one_thread() -> None:
     made = plan(Machine(8), "cuda", "cuda", workers=0, embed_batch=0)
-    assert (made.vision_threads, made.search_threads, made.embed_batch) == (8, 1, 64)
+    assert (made.vision_workers, made.search_threads, made.embed_batch) == (8, 1, 64)
     assert made.search_at_once == 0
 
 
@@ -26,7 +26,7 @@ def test_a_gpu_takes_batches_and_searches_in_one_thread() -> None:
 )
 def test_a_quota_is_kept_and_never_exceeded(quota: float | None, threads: int) -> None:
     made = plan(Machine(8, quota), "cpu", "cpu", workers=0, embed_batch=0)
-    assert made.vision_threads == threads
+    assert made.vision_workers == threads
 
 
 @given(st.integers(1, 256), st.none() | st.floats(0.01, 256), st.integers(0, 64))
@@ -34,8 +34,8 @@ def test_there_is_always_a_worker_and_a_setting_overrules(
     cores: int, quota: float | None, workers: int
 ) -> None:
     made = plan(Machine(cores, quota), "cpu", "cpu", workers=workers, embed_batch=0)
-    assert made.vision_threads >= 1
-    assert made.vision_threads == workers or (workers == 0 and made.vision_threads <= cores)
+    assert made.vision_workers >= 1
+    assert made.vision_workers == workers or (workers == 0 and made.vision_workers <= cores)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import stages
-from app.batching import Entry, MicroBatcher, next_batch
+from app.batching import Entry, MicroBatcher, in_thread, next_batch
 from app.errors import Overloaded
 
 
@@ -41,7 +41,7 @@ def test_a_batch_is_the_oldest_who_still_wait(left: list[bool], limit: int) -> N
 
 def batcher(run: Callable[[Sequence[Any]], Sequence[Any]], **given: Any) -> MicroBatcher[Any, Any]:
     settings = {"workers": 1, "limit": 4, "depth": 100, "patience": 60.0, "deadline": 5.0, **given}
-    return MicroBatcher("test", run, executor=ThreadPoolExecutor(4), **settings)
+    return MicroBatcher("test", in_thread(ThreadPoolExecutor(4), run), **settings)
 
 
 def test_what_waits_while_a_batch_runs_is_the_next_batch() -> None:

@@ -70,7 +70,7 @@ class House(Collector):
         lost = CounterMetricFamily(
             "rollcall_decoder_deaths", "Decoder processes that an image ended, each a refused image"
         )
-        lost.add_metric([], self._rooms.default.decoder.deaths)
+        lost.add_metric([], self._rooms.default.deaths)
         yield lost
         templates = GaugeMetricFamily(
             "rollcall_gallery_templates", "Templates in the index", labels=["collection"]

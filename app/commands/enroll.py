@@ -142,7 +142,7 @@ async def _bulk(
 
 async def _wide(client: AsyncRollcall) -> int:
     """As many photos at a time as keep the service busy."""
-    return min(_A_THREAD * (await client.models()).arrangement.vision_threads, _MOST)
+    return min(_A_THREAD * (await client.models()).arrangement.vision_workers, _MOST)
 
 
 def _say_stopped(ledger: Ledger) -> None:

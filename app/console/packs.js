@@ -11,7 +11,7 @@ import { trouble } from "./sentences.js";
 export function packs({ models, arrangement }) {
   return [
     ...models.map(pack),
-    el("p", { class: "small faint" }, `On this machine: ${plural(arrangement.vision_threads, "picture")} at a time, ${plural(arrangement.search_threads, "thread")} for a search, ${plural(arrangement.embed_batch, "request")} in a run of the recognizer.`),
+    el("p", { class: "small faint" }, `On this machine: ${plural(arrangement.vision_workers, "picture")} at a time, ${plural(arrangement.search_threads, "thread")} for a search, ${plural(arrangement.embed_batch, "request")} in a run of the recognizer.`),
   ];
 }
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import numpy as np
 
-from app.batching import MicroBatcher
+from app.batching import MicroBatcher, in_thread
 from app.gallery.blocks import Block, Index, View, checked
 from app.gallery.index import State
 from app.gallery.kernels import CpuKernel, Kernel
@@ -351,8 +351,7 @@ class Searcher:
         self._others = ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="search-part")
         self.batcher: MicroBatcher[Ask, _Answer] = MicroBatcher(
             "search",
-            self._run,
-            executor=self._first,
+            in_thread(self._first, self._run),
             workers=1,
             limit=limit,
             depth=depth,

@@ -184,7 +184,7 @@ class _Process:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", module, *map(str, arguments)],
                     cwd=ROOT,
-                    env=_environment(),
+                    env=environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     pass_fds=descriptors,
@@ -303,13 +303,14 @@ def _pixels(file: int, numbers: Sequence[int], limits: ImageLimits) -> Pixels:
     return np.frombuffer(memory, dtype=np.uint8).reshape(height, width, 3)
 
 
-def _environment() -> dict[str, str]:
-    """What a decoder process may know: nothing of the service's settings, which hold passwords."""
+def environment() -> dict[str, str]:
+    """What a process that sees images may know: no setting of the service, which hold passwords."""
     return {
         "PATH": os.defpath,
         "LANG": "C.UTF-8",
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
         # A fixed size above which memory goes back to the system when it is freed; the default
         # grows with what was freed before, and would keep up to 64 MB of a large picture.
         "MALLOC_MMAP_THRESHOLD_": "1048576",

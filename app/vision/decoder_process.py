@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image
 
@@ -86,7 +86,7 @@ def serve(
                 ImageTooLarge("There is not enough memory for this image. Send a smaller one.")
             )
         except Exception as fault:
-            answer, broken = _fault(fault), True
+            answer, broken = wire.words(wire.FAULT, fault_of(fault)), True
         # Only now, when the memory that the error held on to is given back.
         connection.sendall(answer)
         if broken:
@@ -105,20 +105,20 @@ def _answer(connection: socket.socket, shared: mmap.mmap, decoded: Decoded) -> N
     os.close(file)
 
 
-def _fault(error: Exception) -> bytes:
+def fault_of(error: BaseException) -> dict[str, Any]:
     """Its type and place, never its words: they may hold what the image holds."""
     places = traceback.extract_tb(error.__traceback__)[-4:]
     where = [f"{Path(place.filename).name}:{place.lineno}" for place in places]
-    return wire.words(wire.FAULT, {"error": type(error).__name__, "where": where})
+    return {"error": type(error).__name__, "where": where}
 
 
-def confine(limits: ImageLimits) -> None:
-    """Give up what decoding does not need. It cannot be taken back."""
+def confine(limits: ImageLimits, *, more_memory: int = 0) -> None:
+    """Give up what decoding does not need, but for `more_memory`. It cannot be taken back."""
     libc = ctypes.CDLL(None, use_errno=True)
     for option, value in ((PR_SET_PDEATHSIG, signal.SIGKILL), (PR_SET_NO_NEW_PRIVS, 1)):
         if libc.prctl(option, value, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl")
-    memory = _addresses() + OTHER_MEMORY + 4 * limits.max_bytes
+    memory = _addresses() + OTHER_MEMORY + 4 * limits.max_bytes + more_memory
     for what, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NPROC, 0),  # heeded for every user but root

@@ -3,11 +3,11 @@
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.settings import Device
 from app.types import Floats, Pixels
-from app.vision.errors import DeviceFailed, EmbeddingFailed, PackInvalid
+from app.vision.directions import normalised
+from app.vision.errors import DeviceFailed, PackInvalid
 from app.vision.pack import Contract, RecognizerPart
 from app.vision.session import LOAD_ERRORS, RUN_ERRORS, give_back, open_session
 
@@ -114,20 +114,6 @@ def prepared(crops: Pixels, rows: int, contract: Contract) -> Floats:
     np.subtract(planes.transpose(0, 3, 1, 2), _channels(contract.mean), out=used)
     np.divide(used, _channels(contract.std), out=used)
     return batch
-
-
-def normalised(raw: Floats) -> Floats:
-    """Rows float32[N, D] at length one. Raises EmbeddingFailed where one is NaN or zero.
-
-    A template that is no direction would match nobody, or poison a search: it is never stored.
-    """
-    lengths: NDArray[np.float32] = np.linalg.norm(raw, axis=1, keepdims=True)
-    if not np.isfinite(lengths).all() or not (lengths > 1e-6).all():
-        raise EmbeddingFailed(
-            "The recognizer gave no usable embedding for a face. If this happens again, the pack "
-            "or the device is at fault."
-        )
-    return np.asarray(raw / lengths, dtype=np.float32)
 
 
 def _channels(values: tuple[float, float, float]) -> Floats:

@@ -1,9 +1,13 @@
 """The one place that makes ONNX Runtime sessions."""
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+
+# Read when the library is loaded: else it keeps a database in the user's home, with threads for it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnx

@@ -653,7 +653,7 @@ export interface components {
             /** Search Threads */
             search_threads: number;
             /** Vision Threads */
-            vision_threads: number;
+            vision_workers: number;
         };
         /**
          * AuditAnswer

@@ -28,7 +28,8 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from app.types import Floats, Pixels
-from app.vision.embed import Recognizer, normalised, prepared
+from app.vision.directions import normalised
+from app.vision.embed import Recognizer, prepared
 from app.vision.pack import (
     CALIBRATION,
     Contract,

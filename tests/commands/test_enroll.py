@@ -105,7 +105,7 @@ def test_a_run_that_is_stopped_or_killed_goes_on_where_it_was_and_doubles_nothin
         run = subprocess.Popen(
             [
                 sys.executable, "-m", "app", "enroll", people, "--collection", collection,
-                "--face", "largest", "--url", shared_service.url, "--concurrency", "3",
+                "--face", "largest", "--url", shared_service.url, "--concurrency", "1",
             ],
             cwd=ROOT,
             env=environment({}),

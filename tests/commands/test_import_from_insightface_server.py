@@ -17,12 +17,11 @@ from app.commands.bulk import Unusable
 from app.commands.exits import DONE, FAILED, PARTLY, WRONG, Failed
 from app.commands.sources.insightface_server import InsightFaceServer
 from app.commands.sources.same_model import digest_of
-from app.settings import Settings
 from app.types import Face, Floats
-from app.vision.decoder import Decoder
-from app.vision.faces import Vision, open_vision
+from app.vision.faces import Vision
 from app.vision.pack import read_pack
 from tests.commands.insightface_file import PREPROCESSING, ServerFile, cut_out
+from tests.seeing import in_threads
 from tests.service import Service
 
 Import = Callable[..., tuple[int, Any]]
@@ -30,21 +29,8 @@ Import = Callable[..., tuple[int, Any]]
 
 @pytest.fixture(scope="module")
 def vision(tiny_pack: Path) -> Iterator[Vision]:
-    decoder = Decoder(Settings().images, seconds=30)
-    made = open_vision(
-        str(tiny_pack),
-        packs_dir=tiny_pack.parent,
-        device="cpu",
-        workers=1,
-        embed_batch=4,
-        decoder=decoder,
-        queue_depth=64,
-        queue_seconds=60,
-        deadline=60,
-    )
-    yield made
-    asyncio.run(made.close())
-    decoder.close()
+    with in_threads(tiny_pack) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from app.types import Floats, ImageLimits
-from app.vision.decoder import Decoder
-from app.vision.faces import Vision, open_vision
+from app.types import Floats
+from app.vision.faces import Vision
 from app.vision.pack import read_manifest, read_pack
+from tests.seeing import in_threads
 from tests.service import ROOT
 
 FOLDER = ROOT / "models" / "packs" / "starter"
@@ -19,19 +19,8 @@ FOLDER = ROOT / "models" / "packs" / "starter"
 
 @pytest.fixture(scope="module")
 def starter() -> Iterator[Vision]:
-    decoder = Decoder(ImageLimits(), seconds=60)
-    yield open_vision(
-        "starter",
-        packs_dir=FOLDER.parent,
-        device="cpu",
-        workers=1,
-        embed_batch=1,
-        decoder=decoder,
-        queue_depth=100,
-        queue_seconds=60.0,
-        deadline=60,
-    )
-    decoder.close()
+    with in_threads(FOLDER) as vision:
+        yield vision
 
 
 def embeddings(vision: Vision, image: bytes) -> Floats:

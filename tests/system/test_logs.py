@@ -152,7 +152,7 @@ def test_no_canary_is_read_in_any_log_metric_or_record(aviary: Aviary, faceless:
     aviary.every_operation(all_scopes, place)
     refused(aviary)
     broken_requests(aviary, all_scopes)
-    a_decoder_dies(aviary, all_scopes)
+    a_worker_dies(aviary, all_scopes)
     the_database_fails(aviary, all_scopes)
 
     said = {
@@ -278,17 +278,18 @@ def broken_requests(aviary: Aviary, client: httpx.Client) -> None:
         assert CANARY.encode() not in heard
 
 
-def a_decoder_dies(aviary: Aviary, client: httpx.Client) -> None:
+def a_worker_dies(aviary: Aviary, client: httpx.Client) -> None:
     """Over a picture with a canary."""
     children = psutil.Process(aviary.service.process.pid).children()
-    [decoder] = [each for each in children if "app.vision.decoder_process" in each.cmdline()]
-    decoder.suspend()
+    [host] = [each for each in children if "app.vision.worker_process" in each.cmdline()]
+    [worker] = host.children()
+    worker.suspend()
     asking = threading.Thread(target=client.post, args=("/detect",), kwargs={
         "files": {"image": aviary.image}
     })  # fmt: skip
     asking.start()
-    time.sleep(1)  # by then the request has come to the decoder
-    decoder.kill()
+    time.sleep(1)  # by then the request has come to the worker
+    worker.kill()
     asking.join(60)
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from app.types import Pixels
-from app.vision.embed import Recognizer, normalised, prepared, runs
+from app.vision.directions import normalised
+from app.vision.embed import Recognizer, prepared, runs
 from app.vision.errors import DeviceFailed, EmbeddingFailed, PackInvalid
 from app.vision.pack import Contract, Pack, RecognizerPart, read_pack
 from app.vision.session import RUN_ERRORS

@@ -2,51 +2,52 @@
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from app.errors import ImageRefused, Overloaded
-from app.stages import begin
-from app.types import ImageLimits
+from app.stages import Stages, begin
 from app.vision.decoder import Decoder
 from app.vision.detect import Detector
 from app.vision.errors import EmbeddingFailed
-from app.vision.faces import Vision, look, open_vision
+from app.vision.faces import Vision
+from app.vision.opening import Opening, open_visions
+from app.vision.sight import look
+from tests.seeing import in_threads, opening
 
-Result = TypeVar("Result")
+Run = Callable[..., Any]
 
 
-def with_vision(pack: Path, use: Callable[[Vision], Awaitable[Result]], **settings: Any) -> Result:
-    async def run() -> Result:
-        decoder = Decoder(ImageLimits(), seconds=60)
-        given = {
-            "packs_dir": pack.parent,
-            "device": "cpu",
-            "workers": 2,
-            "embed_batch": 1,
-            "decoder": decoder,
-            "queue_depth": 100,
-            "queue_seconds": 60.0,
-            "deadline": 60.0,
-        }
-        vision = open_vision(pack.name, **(given | settings))
-        vision.warm_up()
-        try:
+@pytest.fixture(params=["processes", "threads"])
+def with_vision(request: pytest.FixtureRequest) -> Run:
+    """Runs what is given a pack at work, as on a CPU and as before a GPU."""
+
+    async def by_processes(pack: Path, use: Run, how: Opening) -> Any:
+        async with open_visions([pack], how) as [vision]:
+            await vision.warm_up()
             return await use(vision)
-        finally:
-            await vision.close()
-            decoder.close()
 
-    return asyncio.run(run())
+    async def by_threads(pack: Path, use: Run, how: Opening) -> Any:
+        with in_threads(pack, how) as vision:
+            await vision.warm_up()
+            answer = await use(vision)
+            await vision.close()
+            return answer
+
+    def run(pack: Path, use: Run, **given: Any) -> Any:
+        by = by_processes if request.param == "processes" else by_threads
+        return asyncio.run(by(pack, use, opening(**given)))
+
+    return run
 
 
 def test_an_image_gives_faces_with_crops_and_crops_give_embeddings(
-    tiny_pack: Path, group: bytes
+    with_vision: Run, tiny_pack: Path, group: bytes
 ) -> None:
     async def use(vision: Vision) -> None:
         assert vision.dimension == 32 and vision.providers == ("CPUExecutionProvider",)
@@ -66,7 +67,7 @@ def test_an_image_gives_faces_with_crops_and_crops_give_embeddings(
 
 
 def test_no_face_is_an_empty_list_and_a_broken_image_is_refused(
-    tiny_pack: Path, faceless: bytes, group: bytes
+    with_vision: Run, tiny_pack: Path, faceless: bytes, group: bytes
 ) -> None:
     async def use(vision: Vision) -> None:
         assert await vision.faces(faceless) == []
@@ -79,7 +80,7 @@ def test_no_face_is_an_empty_list_and_a_broken_image_is_refused(
 
 
 def test_recognising_is_looking_and_embedding_the_largest_in_one(
-    tiny_pack: Path, group: bytes, faceless: bytes
+    with_vision: Run, tiny_pack: Path, group: bytes, faceless: bytes
 ) -> None:
     async def use(vision: Vision) -> None:
         seen = await vision.recognise(group, most=3)
@@ -95,7 +96,7 @@ def test_recognising_is_looking_and_embedding_the_largest_in_one(
 
 @pytest.mark.parametrize("embed_batch", [1, 16])
 def test_many_at_once_each_get_their_own(
-    tiny_pack: Path, astronaut: bytes, embed_batch: int
+    with_vision: Run, tiny_pack: Path, astronaut: bytes, embed_batch: int
 ) -> None:
     """Forty shifted copies: each answer is where its own copy has the face."""
     picture = Image.open(io.BytesIO(astronaut)).convert("RGB").crop((120, 20, 340, 240))
@@ -122,7 +123,7 @@ def test_many_at_once_each_get_their_own(
 
 
 def test_one_face_that_cannot_be_embedded_does_not_harm_its_neighbours(
-    tiny_pack: Path, group: bytes
+    with_vision: Run, tiny_pack: Path, group: bytes
 ) -> None:
     async def use(vision: Vision) -> None:
         crop = (await vision.faces(group))[0].crop
@@ -146,14 +147,16 @@ def test_the_largest_face_of_a_large_photo_is_told_in_its_own_pixels(
     canvas.paste(picture.resize((round(512 * scale),) * 2), (0, 0))
     file = io.BytesIO()
     canvas.save(file, "JPEG", quality=90)
-    [face] = look(file.getvalue(), decoder, detector, begin(), most=1)
-    [reference] = look(astronaut, decoder, detector, begin())
+    [face] = look(file.getvalue(), decoder, detector, Stages(), most=1)
+    [reference] = look(astronaut, decoder, detector, Stages())
     assert np.abs(face.landmarks / scale - reference.landmarks).max() < 4
     assert face.quality.size == pytest.approx(reference.quality.size * scale, rel=0.15)
     assert np.corrcoef(face.crop.ravel(), reference.crop.ravel())[0, 1] > 0.9
 
 
-def test_each_request_counts_its_own_stages(tiny_pack: Path, group: bytes) -> None:
+def test_each_request_counts_its_own_stages(
+    with_vision: Run, tiny_pack: Path, group: bytes
+) -> None:
     async def use(vision: Vision) -> None:
         stages = begin()
         faces = await vision.faces(group)
@@ -164,7 +167,7 @@ def test_each_request_counts_its_own_stages(tiny_pack: Path, group: bytes) -> No
     with_vision(tiny_pack, use)
 
 
-def test_a_full_queue_says_so_at_once(tiny_pack: Path, group: bytes) -> None:
+def test_a_full_queue_says_so_at_once(with_vision: Run, tiny_pack: Path, group: bytes) -> None:
     async def use(vision: Vision) -> None:
         answers = await asyncio.gather(
             *(vision.faces(group) for _ in range(12)), return_exceptions=True
@@ -172,10 +175,12 @@ def test_a_full_queue_says_so_at_once(tiny_pack: Path, group: bytes) -> None:
         assert any(isinstance(each, Overloaded) for each in answers)
         assert all(isinstance(each, Overloaded) or len(each) == 6 for each in answers)
 
-    with_vision(tiny_pack, use, queue_depth=2, workers=1)
+    with_vision(tiny_pack, use, depth=2, workers=1)
 
 
-def test_an_insightface_pack_works_the_same_way(shared_packs: Path, group: bytes) -> None:
+def test_an_insightface_pack_works_the_same_way(
+    with_vision: Run, shared_packs: Path, group: bytes
+) -> None:
     async def use(vision: Vision) -> None:
         faces = await vision.faces(group)
         assert len(faces) == 6

@@ -12,7 +12,8 @@ from app.settings import QualityLimits
 from app.types import Box, Detection, Pixels, Quality
 from app.vision.align import align
 from app.vision.detect import Detector
-from app.vision.quality import FACE, measure, pose, refusals
+from app.vision.measure import FACE, measure, pose
+from app.vision.quality import refusals
 
 LIMITS = QualityLimits()
 MIRRORED = [1, 0, 2, 4, 3]

@@ -10,8 +10,8 @@ from app.types import ImageLimits
 from app.vision.decode import decode
 from app.vision.decoder import Decoder
 from app.vision.detect import Detector
-from app.vision.faces import look
 from app.vision.quality import refusals
+from app.vision.sight import look
 
 LIMITS = ImageLimits()
 

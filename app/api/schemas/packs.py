@@ -55,7 +55,7 @@ class Arrangement(BaseModel):
     gallery together, requests that share a run of the recognizer, and the size of a gallery, in
     numbers, up to which it is searched without a hand-over to another thread."""
 
-    vision_threads: int
+    vision_workers: int
     search_threads: int
     embed_batch: int
     search_at_once: int

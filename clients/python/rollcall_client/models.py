@@ -418,7 +418,7 @@ class Model(Answered):
 class Arrangement(Answered):
     """How the work is laid on the service's machine."""
 
-    vision_threads: int
+    vision_workers: int
     search_threads: int
     embed_batch: int
     search_at_once: int

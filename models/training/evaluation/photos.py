@@ -16,7 +16,8 @@ from app.types import Detection, Floats, ImageLimits, Pixels
 from app.vision.align import align
 from app.vision.decode import decode
 from app.vision.detect import Detector, open_detector
-from app.vision.embed import Recognizer, normalised
+from app.vision.directions import normalised
+from app.vision.embed import Recognizer
 from app.vision.pack import DetectorPart
 from models.training.data.source import in_order
 from models.training.errors import TrainingDataError

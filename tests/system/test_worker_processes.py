@@ -1,4 +1,4 @@
-"""The decoder processes of a running service: what ends one costs the request that it served."""
+"""The worker processes of a running service: what ends one costs the request that it served."""
 
 import os
 import re
@@ -13,9 +13,11 @@ import psutil
 from tests.service import Service
 
 
-def decoders(service: Service) -> list[psutil.Process]:
+def workers(service: Service) -> list[psutil.Process]:
+    """Those that see images; the one that they are forked from does not."""
     children = psutil.Process(service.process.pid).children()
-    return [each for each in children if "app.vision.decoder_process" in each.cmdline()]
+    [host] = [each for each in children if "app.vision.worker_process" in each.cmdline()]
+    return host.children()
 
 
 def deaths(client: httpx.Client) -> int:
@@ -27,32 +29,32 @@ def deaths(client: httpx.Client) -> int:
 def answer_while(
     service: Service, image: bytes, happens: Callable[[psutil.Process], None]
 ) -> httpx.Response:
-    """The answer for an image whose decoder stands still, and then meets with what `happens`."""
-    [decoder] = decoders(service)
+    """The answer for an image whose worker stands still, and then meets with what `happens`."""
+    [worker] = workers(service)
     answers: list[httpx.Response] = []
 
     def ask() -> None:
         with service.client() as client:
             answers.append(client.post("/detect", files={"image": image}))
 
-    decoder.suspend()
+    worker.suspend()
     asking = threading.Thread(target=ask)
     asking.start()
-    time.sleep(1.5)  # by then the request has come to the decoder
+    time.sleep(1.5)  # by then the request has come to the worker
     assert not answers
-    happens(decoder)
+    happens(worker)
     asking.join(60)
     return answers[0]
 
 
-def test_a_decoder_that_dies_over_a_picture_costs_that_request(
+def test_a_worker_that_dies_over_a_picture_costs_that_request(
     serve: Callable[..., Service], hanks: bytes
 ) -> None:
     service = serve(ROLLCALL_WORKERS="1", ROLLCALL_DECODE_SECONDS="60")
 
-    def crash(decoder: psutil.Process) -> None:
-        decoder.send_signal(signal.SIGSEGV)
-        decoder.resume()
+    def crash(worker: psutil.Process) -> None:
+        worker.send_signal(signal.SIGSEGV)
+        worker.resume()
 
     for number, happens in enumerate((psutil.Process.kill, crash), start=1):
         answer = answer_while(service, hanks, happens)
@@ -66,24 +68,24 @@ def test_a_decoder_that_dies_over_a_picture_costs_that_request(
     assert "SIGSEGV" in service.output()
 
 
-def test_a_decoder_that_does_not_answer_is_given_up(
+def test_a_worker_that_does_not_answer_is_given_up(
     serve: Callable[..., Service], hanks: bytes
 ) -> None:
-    service = serve(ROLLCALL_WORKERS="1", ROLLCALL_DECODE_SECONDS="5")
-    answer = answer_while(service, hanks, lambda decoder: None)
+    service = serve(ROLLCALL_WORKERS="1", ROLLCALL_DECODE_SECONDS="1")
+    answer = answer_while(service, hanks, lambda worker: None)
     assert answer.status_code == 422
-    assert "within 5 s" in answer.json()["detail"]
+    assert "within 1 s" in answer.json()["detail"]
     with service.client() as client:
         assert client.post("/detect", files={"image": hanks}).status_code == 200
 
 
-def test_decoders_know_no_setting_and_end_with_the_service(
+def test_workers_know_no_setting_and_end_with_the_service(
     serve: Callable[..., Service], hanks: bytes
 ) -> None:
     service = serve()
     with service.client() as client:
         client.post("/detect", files={"image": hanks})
-    running = decoders(service)
+    running = workers(service)
     assert running
     for each in running:
         assert not [name for name in each.environ() if name.startswith(("ROLLCALL", "PG"))]
