@@ -51,7 +51,7 @@ class Model(BaseModel):
 
 
 class Arrangement(BaseModel):
-    """How the work is laid on this machine: pictures worked on at a time, threads that search one
+    """How the work is laid on this machine: workers that look at pictures, threads that search one
     gallery together, requests that share a run of the recognizer, and the size of a gallery, in
     numbers, up to which it is searched without a hand-over to another thread."""
 
