@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     workers: int = Field(
         0,
         ge=0,
-        description="workers for vision, and threads for search; 0 chooses by cores and container quota",
+        description="workers for vision, threads for search; 0 chooses by cores and quota",
     )
     embed_batch: int = Field(0, ge=0, description="crops in a batch; 0 chooses by device")
 

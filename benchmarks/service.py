@@ -8,12 +8,15 @@ it can. The load generator and PostgreSQL run on the same cores: their processor
 and the ratio of processor time a picture is given beside the plain ratio.
 """
 
+import heapq
 import os
 import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from benchmarks.enrolled import FIELDS, Enrolled, accuracy, enrolled_service, searches_of_service
 from benchmarks.load import Generator, Heard
@@ -25,6 +28,7 @@ CLIENTS: Final = (1, 2, 4, 8, 16, 32, 64)
 SATURATED: Final = 32
 ROUNDS: Final = 5
 SHARES: Final = (0.5, 0.8)
+_ARRIVALS: Final = 400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,21 @@ def _row(loop: str, load: str, heard: Heard, cpu: float | None = None) -> dict[s
     }
 
 
+def queueing(servers: int, load: float) -> float:
+    """p99 of the time in a queue, by the time of service: of random arrivals (Poisson) before so
+    many servers that all take the same time, busy for a share of `load`. Nobody who gives a picture
+    one core can be below that. Simulated."""
+    draw = np.random.default_rng(0)
+    arrivals = np.cumsum(draw.exponential(1 / (load * servers), _ARRIVALS)).tolist()
+    free = [0.0] * servers
+    spent = []
+    for came in arrivals:
+        done = max(came, heapq.heappop(free)) + 1.0
+        heapq.heappush(free, done)
+        spent.append(done - came)
+    return float(np.quantile(spent, 0.99))
+
+
 def main() -> None:
     root = options(__doc__ or "")
     root.add_argument("--data", type=Path, required=True, help="the folder with lfw/ in it")
@@ -158,6 +177,11 @@ def main() -> None:
                         aim="<= 2",
                         figure=round(heard.p99 / alone.p50, 2),
                         met=heard.p99 <= 2 * alone.p50,
+                    )
+                    load = share * most.rate * alone.p50 / cores
+                    report.notes.append(
+                        f"at that load (each core busy {load:.2f} of the time) an ideal queue of "
+                        f"{cores} servers has p99 at {queueing(cores, load):.2f} times its service"
                     )
             # Everybody waits for those who were there before: 64 requests at the pace of all.
             last = crowds[CLIENTS[-1]].heard

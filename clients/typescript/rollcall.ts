@@ -641,7 +641,7 @@ export interface components {
     schemas: {
         /**
          * Arrangement
-         * @description How the work is laid on this machine: pictures worked on at a time, threads that search one
+         * @description How the work is laid on this machine: workers that look at pictures, threads that search one
          *     gallery together, requests that share a run of the recognizer, and the size of a gallery, in
          *     numbers, up to which it is searched without a hand-over to another thread.
          */
@@ -652,7 +652,7 @@ export interface components {
             search_at_once: number;
             /** Search Threads */
             search_threads: number;
-            /** Vision Threads */
+            /** Vision Workers */
             vision_workers: number;
         };
         /**
