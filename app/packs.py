@@ -15,6 +15,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from app.commands.progress import Line, duration
 from app.errors import CannotStart
 from app.vision.pack import (
     INSIGHTFACE_DETECTORS,
@@ -224,7 +225,7 @@ def download(url: str, file: Path) -> None:
             file.open("wb") as out,
         ):
             total = int(answer.headers.get("Content-Length") or 0)
-            progress = Progress(total)
+            progress = Fetched(total)
             while piece := answer.read(PIECE):
                 out.write(piece)
                 progress.add(len(piece))
@@ -265,35 +266,31 @@ def unpack(archive: Path, folder: Path) -> None:
         raise PullFailed(f"The archive is damaged: {error}. Fetch it again.") from None
 
 
-class Progress:
-    """A line on stderr that says how far and how long yet. `total` is 0 where nobody knows."""
+class Fetched:
+    """Bytes so far, told on stderr with how long yet. `total` is 0 where nobody knows."""
 
     def __init__(self, total: int) -> None:
         self.done = 0
         self._total = total
         self._began = time.monotonic()
-        self._told = 0.0
+        self._line = Line()
 
     def add(self, count: int) -> None:
         self.done += count
-        now = time.monotonic()
-        if now - self._told >= (0.2 if sys.stderr.isatty() else 10.0):
-            self._told = now
-            self._tell()
+        if self._line.due:
+            self._line.show(self._said())
 
     def end(self) -> None:
-        self._tell()
-        print(file=sys.stderr)
+        self._line.end()
+        print(self._said(), file=sys.stderr)
 
-    def _tell(self) -> None:
+    def _said(self) -> str:
         speed = self.done / max(time.monotonic() - self._began, 1e-3)
-        line = f"{self.done / 1e6:8.1f} MB, {speed / 1e6:.1f} MB/s"
-        if self._total:
-            share = min(1.0, self.done / self._total)
-            left = max(0.0, self._total - self.done) / max(speed, 1.0)
-            bar = "#" * round(30 * share)
-            line = f"[{bar:30}] {share:4.0%} {line}, {left:.0f} s left"
-        print("\r" + line, end="", file=sys.stderr, flush=True)
+        line = f"{self.done / 1e6:.1f} MB, {speed / 1e6:.1f} MB/s"
+        if not self._total:
+            return line
+        left = max(0.0, self._total - self.done) / max(speed, 1.0)
+        return f"{min(1.0, self.done / self._total):4.0%}  {line}  ETA {duration(left)}"
 
 
 if __name__ == "__main__":

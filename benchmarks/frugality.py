@@ -31,7 +31,7 @@ MB: Final = 1e6
 
 
 def _own(service: Own) -> list[psutil.Process]:
-    """The service and its decoders."""
+    """The service, the process with the packs, and its workers."""
     root = psutil.Process(service.pid)
     return [root, *(each for each in root.children(recursive=True) if each.name() != "postgres")]
 
@@ -59,8 +59,8 @@ def idle(pack: str, seconds: float) -> list[dict[str, Any]]:
             time.sleep(SETTLE)
             parts = {
                 "service": _own(service)[:1],
-                "decoders": _own(service)[1:],
-                "service and decoders": _own(service),
+                "packs and workers": _own(service)[1:],
+                "all of the service": _own(service),
                 "PostgreSQL": _postgres(Path(folder)),
             }
             before = {name: _seconds(each) for name, each in parts.items()}
@@ -111,8 +111,10 @@ def main() -> None:
     templates = 40_000 if given.quick else given.templates
     report = Report("frugality", "What does a service cost that does nothing?")
     report.rows = idle(given.pack, seconds)
-    [whole] = [row for row in report.rows if row["idle"] == "service and decoders"]
-    report.goal("resident, MB", aim="<= 250", figure=whole["RSS MB"], met=whole["RSS MB"] <= 250)
+    [whole] = [row for row in report.rows if row["idle"] == "all of the service"]
+    # Workers share the memory of the process that they are forked from: it is there once.
+    report.goal("resident, MB (a page that several map counted once)", aim="<= 250",
+                figure=whole["PSS MB"], met=whole["PSS MB"] <= 250)  # fmt: skip
     report.goal("CPU, % of a core", aim="<= 1", figure=whole["% of a core"],
                 met=whole["% of a core"] <= 1)  # fmt: skip
     for way, extra in beyond_the_vector(templates).items():

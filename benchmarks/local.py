@@ -57,14 +57,14 @@ class Own:
     data: Path
 
     def cpu_seconds(self) -> dict[str, float]:
-        """Processor time so far of the service, its decoders and its PostgreSQL."""
+        """Processor time so far of the service, its workers and its PostgreSQL."""
         service = psutil.Process(self.pid)
         pid_file = self.data / "postgres" / "data" / "postmaster.pid"
         postmaster = psutil.Process(int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0]))
         times = service.cpu_times()
         return {
             "service": times.user + times.system,
-            "decoders": _of_children(service),
+            "workers": _of_children(service),
             "PostgreSQL": sum(postmaster.cpu_times()[:2]) + _of_children(postmaster),
         }
 

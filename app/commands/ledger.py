@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -13,12 +12,10 @@ from rollcall_client import models
 
 from app.commands.bulk import Photo
 from app.commands.exits import DONE, PARTLY, Failed
+from app.commands.progress import Line, duration
 from app.commands.showing import paint, plain, print_json
 
 _COLUMNS: Final = ("path", "person", "reasons", "detail")
-# How often a line is written over on a terminal, and a new one put into a log; seconds.
-_LIVE: Final = 0.2
-_LOGGED: Final = 10.0
 # The pace is that of the last so many seconds.
 _WINDOW: Final = 20.0
 
@@ -48,7 +45,7 @@ class Ledger:
         self._report = report
         self._clock = clock
         self._began = clock()
-        self._progress = _Progress(total, clock, out or sys.stderr)
+        self._progress = _Pace(total, clock, out)
 
     def begin(self) -> None:
         """From now on time counts: the service stands."""
@@ -150,35 +147,31 @@ class Ledger:
         )
 
 
-class _Progress:
-    """One line, written over, where a person looks on; else a line now and then."""
+class _Pace:
+    """Photos and faces of late, in a line."""
 
-    def __init__(self, total: int | None, clock: Callable[[], float], out: IO[str]) -> None:
+    def __init__(self, total: int | None, clock: Callable[[], float], out: IO[str] | None) -> None:
         self._total = total
         self._clock = clock
-        self._out = out
-        self._live = out.isatty()
-        self._shown = False
-        self._told = 0.0
+        self._shown = Line(out, clock)
         self._past: deque[tuple[float, int, int]] = deque()
         self.begin()
 
     def begin(self) -> None:
-        self._told = self._clock()
-        self._past = deque([(self._told, 0, 0)])
+        self._shown.begin()
+        self._past = deque([(self._clock(), 0, 0)])
 
     def step(self, ledger: Ledger) -> None:
-        now = self._clock()
-        if now - self._told < (_LIVE if self._live else _LOGGED):
+        if not self._shown.due:
             return
-        self._told = now
+        now = self._clock()
         self._past.append((now, ledger.photos, ledger.faces))
         while now - self._past[0][0] > _WINDOW and len(self._past) > 2:
             self._past.popleft()
-        line = self._line(ledger)
-        self._shown = True
-        print(f"\r\x1b[K{line}" if self._live else line, end="" if self._live else "\n",
-              file=self._out, flush=True)  # fmt: skip
+        self._shown.show(self._line(ledger))
+
+    def end(self) -> None:
+        self._shown.end()
 
     def _line(self, ledger: Ledger) -> str:
         (then, photos, faces), (now, photos_now, faces_now) = self._past[0], self._past[-1]
@@ -190,26 +183,12 @@ class _Progress:
         parts.append(f"{(faces_now - faces) / seconds:.1f} faces/s")
         if self._total is not None and photos_now > photos:
             left = (self._total - ledger.photos) * seconds / (photos_now - photos)
-            parts.append(f"ETA {_duration(left)}")
+            parts.append(f"ETA {duration(left)}")
         if ledger.there:
             parts.append(f"{ledger.there} already there")
         if ledger.refusals:
             parts.append(f"{len(ledger.refusals)} refused")
         return "  ".join(parts)
-
-    def end(self) -> None:
-        if self._live and self._shown:
-            print("\r\x1b[K", end="", file=self._out, flush=True)
-        self._shown = False
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02} h"
 
 
 class Report:

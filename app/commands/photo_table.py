@@ -185,17 +185,20 @@ def _person(identity: str, cells: Mapping[str, _Cell]) -> PersonKey:
 
 
 def _metadata(cells: Mapping[str, _Cell]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if "metadata" in cells:
-        try:
-            found = json.loads(cells["metadata"].text)
-        except (ValueError, RecursionError):
-            found = []  # type: ignore[assignment]  # told below, with whatever else is no object
-        if not isinstance(found, dict):
-            raise _wrong(cells["metadata"], "a JSON object")
+    found = _object(cells["metadata"]) if "metadata" in cells else {}
     for name, cell in cells.items():
         if name.startswith(METADATA):
             found[name[len(METADATA) :]] = cell.text
+    return found
+
+
+def _object(cell: _Cell) -> dict[str, Any]:
+    try:
+        found = json.loads(cell.text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise _wrong(cell, "a JSON object")
     return found
 
 
