@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from app.vision.sight import Sight
 from app.vision.workers import Workers
 from tests.hostile import hostile_files
 from tests.service import ROOT
+from tests.tiny_pack import write_tiny_pack
 from tests.waiting import wait_until
 
 # What codecs have to say of broken files.
@@ -327,6 +329,29 @@ def test_when_the_process_with_the_packs_is_killed_another_is_started(
         wait_until(lambda: not psutil.pid_exists(worker), "it outlived what it was forked from")
 
     failing(use)
+
+
+def test_a_pack_that_was_changed_behind_the_service_is_not_taken_for_the_one_it_was(
+    tiny_pack: Path, tmp_path: Path, group: bytes, logged: list[dict[str, Any]]
+) -> None:
+    folder = tmp_path / "pack"
+    shutil.copytree(tiny_pack, folder)
+
+    async def work() -> None:
+        async with opened(folder) as workers:
+            await look(workers, group)
+            [worker] = processes()
+            shutil.rmtree(folder)
+            write_tiny_pack(folder, dimension=16)
+            host = psutil.Process(worker).parent()
+            assert host is not None
+            host.kill()
+            await asyncio.sleep(0.3)
+            with pytest.raises(DecoderUnavailable, match="packs cannot be read"):
+                await look(workers, group)
+
+    asyncio.run(work())
+    assert "decoder.not_started" in [line["event"] for line in logged]
 
 
 def test_a_pack_that_cannot_be_read_is_named_at_the_start(tmp_path: Path) -> None:
