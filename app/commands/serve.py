@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 import uvloop
 
-from app import __version__
+from app import __version__, memory
 from app.api.protocol import Patience, connection_class
 from app.commands.parsing import Commands, add_command
 from app.commands.running import announced
@@ -63,6 +63,7 @@ class _Server(uvicorn.Server):
 async def serve(settings: Settings) -> None:
     """Serve until a signal comes; requests in flight are answered first. Raises CannotStart."""
     _allow_files(settings.max_connections + settings.database_pool + _OTHER_FILES)
+    memory.keep_in_one_heap()
     with _bound(settings) as listener:
         # Seconds of imports that no other command needs.
         from app.main import create_app
