@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -98,6 +99,15 @@ def test_a_folder_is_enrolled_and_a_second_run_finds_nothing_to_do(
     check_exactly(client, collection, people)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Where tests run in the background SIGINT is ignored, and what they start would inherit it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_run_that_is_stopped_or_killed_goes_on_where_it_was_and_doubles_nothing(
     shared_service: Service, client: httpx.Client, people: Path, collection: str
 ) -> None:
@@ -105,7 +115,7 @@ def test_a_run_that_is_stopped_or_killed_goes_on_where_it_was_and_doubles_nothin
         run = subprocess.Popen(
             [
                 sys.executable, "-m", "app", "enroll", people, "--collection", collection,
-                "--face", "largest", "--url", shared_service.url, "--concurrency", "1",
+                "--face", "largest", "--url", shared_service.url, "--concurrency", "3",
             ],
             cwd=ROOT,
             env=environment({}),
