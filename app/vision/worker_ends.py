@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 import structlog
@@ -72,17 +73,24 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """As `app.vision.worker_wire` has it; `body` has the length that its kind asks for."""
+
     kind: int
     count: int
     body: memoryview
 
 
 class Worker(asyncio.Protocol):
-    """One process, asked over a stream; it answers in the order in which it was asked."""
+    """One process, asked over a stream; it answers in the order in which it was asked.
+
+    `busy` is how much it has been asked and not answered, `since` when it began the first of that.
+    """
 
     def __init__(self, host: "Host", pid: int) -> None:
         self.asked = 0
         self.lives = True
+        self.since = 0.0
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._host = host
         self._pid = pid
         self._why = ""
@@ -103,6 +111,8 @@ class Worker(asyncio.Protocol):
         self.asked += 1
         asked = _Asked(asyncio.get_running_loop().create_future(), dimension, embed)
         before = len(self._open)
+        if not before:
+            self.since = monotonic()
         self._open.append(asked)
         # In one piece where it is small, so that the process is woken once.
         self._stream.writelines((head, data))
@@ -130,6 +140,9 @@ class Worker(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._came += data
+        if not self.ready.done():
+            del self._came[: len(wire.READY)]
+            self.ready.set_result(None)
         while self._open and len(self._came) >= wire.ANSWER.size:
             kind, count, size = wire.ANSWER.unpack_from(self._came)
             first = self._open[0]
@@ -146,6 +159,7 @@ class Worker(asyncio.Protocol):
             body = memoryview(bytes(self._came[wire.ANSWER.size : end]))
             del self._came[:end]
             self._open.popleft()
+            self.since = monotonic()
             if not first.answer.done():
                 first.answer.set_result(Answer(kind, count, body))
             if kind in (wire.FAULT, wire.BUG):  # after which it ends, and begins nothing more
@@ -156,6 +170,9 @@ class Worker(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         idle = self.lives and not self._open
         self.lives = False
+        if not self.ready.done():
+            self.ready.set_exception(Lost("ended before it was ready"))
+            return
         self._host.when_ended(self._pid, self._mourn if idle else self._give_up)
 
     def _leave(self) -> None:
@@ -184,6 +201,15 @@ class Worker(asyncio.Protocol):
             self._stream.abort()
 
 
+@contextlib.contextmanager
+def _closed_on_failure(end: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        end.close()
+        raise
+
+
 class Host:
     """The process that has the packs loaded, with our end of its socket."""
 
@@ -194,7 +220,7 @@ class Host:
         self._control = control
         self._done: deque[asyncio.Future[dict[str, Any]]] = deque()
         self._ends: dict[int, str] = {}
-        self._curious: dict[int, Any] = {}
+        self._curious: dict[int, Callable[[str], None]] = {}
 
     @classmethod
     async def start(
@@ -203,7 +229,8 @@ class Host:
         """Raises OSError, TimeoutError, Lost, and what is wrong with a pack."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         arguments = (theirs.fileno(), limits.max_bytes, limits.max_pixels, seconds)
-        with theirs:
+        ours.setblocking(False)
+        with theirs, _closed_on_failure(ours):
             process = await asyncio.to_thread(
                 subprocess.Popen,
                 [sys.executable, "-m", module, *map(str, (*arguments, *packs))],
@@ -214,7 +241,6 @@ class Host:
                 pass_fds=(theirs.fileno(),),
             )
         host = cls(process, ours)
-        ours.setblocking(False)
         loop = asyncio.get_running_loop()
         ready = host._await()
         loop.add_reader(ours.fileno(), host._hear)
@@ -235,16 +261,20 @@ class Host:
     async def fork(self) -> Worker:
         """A new worker. Raises DecoderUnavailable."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            told = await self._do(wire.FORK, theirs)
-        if "pid" not in told:
-            ours.close()
-            log.error("decoder.not_started", why=told.get("failed"))
-            raise DecoderUnavailable(NOT_STARTED)
         ours.setblocking(False)
-        _, worker = await asyncio.get_running_loop().create_unix_connection(
-            lambda: Worker(self, told["pid"]), sock=ours
-        )
+        try:
+            with _closed_on_failure(ours):
+                with theirs:
+                    told = await self._do(wire.FORK, theirs)
+                if "pid" not in told:
+                    raise Lost(f"not forked: {told['failed']}")
+                _, worker = await asyncio.get_running_loop().create_unix_connection(
+                    lambda: Worker(self, told["pid"]), sock=ours
+                )
+                await worker.ready
+        except Lost as lost:
+            log.error("decoder.not_started", why=lost.why)
+            raise DecoderUnavailable(NOT_STARTED) from None
         return worker
 
     async def warm_up(self) -> None:
@@ -255,7 +285,7 @@ class Host:
         if self.lives:
             self._control.send(json.dumps({"do": wire.KILL, "pid": pid}).encode())
 
-    def when_ended(self, pid: int, then: Any) -> None:
+    def when_ended(self, pid: int, then: Callable[[str], None]) -> None:
         """Call `then` with how the worker ended, once that is known."""
         if pid in self._ends:
             then(self._ends.pop(pid))
@@ -299,7 +329,9 @@ class Host:
             return
         told = json.loads(message)
         if "ended" not in told:
-            self._done.popleft().set_result(told)
+            done = self._done.popleft()
+            if not done.done():
+                done.set_result(told)
             return
         status = told["status"]
         how = signal.Signals(-status).name if status < 0 else f"status {status}"

@@ -167,6 +167,7 @@ class Host:
             os.close(self._wakes)
             confine(self._limits, more_memory=NETWORKS)
             stream.setblocking(True)
+            stream.sendall(wire.READY)
             serve(stream, self._sights)
         finally:
             os._exit(0)

@@ -36,6 +36,9 @@ from app.vision.pack import CALIBRATION, Pack
 ASK: Final = struct.Struct(">BBIQ")
 """Kind, number of the pack, most faces (0: all), and the bytes that follow."""
 
+READY: Final = b"+"
+"""What a worker says before anything is asked: it has given up what it does not need."""
+
 LOOK: Final = 0
 LOOK_AND_EMBED: Final = 1
 EMBED: Final = 2

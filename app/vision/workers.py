@@ -143,13 +143,14 @@ class Workers:
             raise _error_in(answer)
 
     async def _take(self) -> Worker:
-        """The worker with the least before it, or a new one. Raises DecoderUnavailable."""
+        """The worker that will be ready first, or a new one. Raises DecoderUnavailable."""
         async with self._turn:
             for each in self._workers:
                 if each.asked >= self._pictures:
                     each.retire()
             self._workers = [each for each in self._workers if each.lives]
-            best = min(self._workers, key=lambda each: each.busy, default=None)
+            # Of those with as much before them, whoever has been at it the longest.
+            best = min(self._workers, key=lambda each: (each.busy, each.since), default=None)
             if best is not None and (not best.busy or len(self._workers) >= self.count):
                 return best
             worker = await (await self._living_host()).fork()

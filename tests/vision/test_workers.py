@@ -253,6 +253,19 @@ def test_a_worker_knows_nothing_and_may_do_little(
     failing(use)
 
 
+def test_a_worker_that_cannot_give_up_its_rights_sees_no_image(
+    tiny_pack: Path, group: bytes, logged: list[dict[str, Any]]
+) -> None:
+    async def work() -> None:
+        async with opened(tiny_pack, module="tests.vision.unbound_worker") as workers:
+            with pytest.raises(DecoderUnavailable, match="No process can be started"):
+                await look(workers, group)
+            assert workers.deaths == 0
+
+    asyncio.run(work())
+    assert [line["event"] for line in logged] == ["decoder.not_started"]
+
+
 def test_a_lost_worker_is_logged_without_content(
     failing: Callable[..., None], logged: list[dict[str, Any]]
 ) -> None:
