@@ -37,6 +37,9 @@ log = structlog.get_logger()
 # A collection that does not open is read again this seldom, since each try may read all of it.
 _UNREADABLE_SECONDS: Final = 15.0
 
+# Of a load: read, and not laid out yet.
+_CHUNKS_BETWEEN: Final = 4
+
 
 class IndexBehind(Unavailable):
     """The index of this process did not reach a revision in time."""
@@ -343,22 +346,31 @@ async def _build(
     dimension: int, position: Position, chunks: AsyncGenerator[Rows], storage: Storage
 ) -> Gallery:
     """A gallery of rows that arrive here and are laid out by a thread, a few chunks in between."""
-    pipe: queue.Queue[Rows | None] = queue.Queue(maxsize=4)
+    loop = asyncio.get_running_loop()
+    pipe: queue.SimpleQueue[Rows | None] = queue.SimpleQueue()
+    room = asyncio.Semaphore(_CHUNKS_BETWEEN)
+
+    def incoming() -> Iterator[Rows]:
+        while (rows := pipe.get()) is not None:
+            loop.call_soon_threadsafe(room.release)
+            yield rows
 
     def build() -> Gallery:
-        incoming = iter(pipe.get, None)
+        came = incoming()
         try:
-            return Gallery.load(dimension, position, incoming, storage=storage)
+            return Gallery.load(dimension, position, came, storage=storage)
         finally:
-            for _ in incoming:  # a load that failed must not leave the reader waiting
+            for _ in came:  # a load that failed must not leave the reader waiting
                 pass
 
     building = asyncio.create_task(asyncio.to_thread(build))
     try:
         async with contextlib.aclosing(chunks):
             async for rows in chunks:
-                await asyncio.to_thread(pipe.put, rows)
+                await room.acquire()
+                pipe.put(rows)
     finally:
-        await asyncio.to_thread(pipe.put, None)
+        # Not awaited: who is cancelled a second time here would leave the thread waiting for ever.
+        pipe.put(None)
         await asyncio.wait([building])
     return await building
