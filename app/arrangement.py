@@ -54,11 +54,11 @@ def plan(
     cores = machine.cores
     if machine.quota is not None:
         cores = min(cores, max(1, math.floor(machine.quota)))
-    threads = workers or cores
+    at_once = workers or cores
     return Plan(
-        vision_workers=threads,
+        vision_workers=at_once,
         # A gallery on a GPU is read there: one thread waits for it.
-        search_threads=1 if search_device == "cuda" else threads,
+        search_threads=1 if search_device == "cuda" else at_once,
         embed_batch=embed_batch or EMBED_BATCH[device],
         search_at_once=0 if search_device == "cuda" else AT_ONCE,
     )

@@ -76,7 +76,7 @@ def add_bulk_options(parser: argparse.ArgumentParser) -> None:
         "--concurrency",
         type=positive,
         metavar="N",
-        help=f"photos under way (default: {_A_THREAD} for each of the service's threads)",
+        help=f"photos under way (default: {_A_THREAD} for each of the service's workers)",
     )
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="write a CSV of what was refused, and why"

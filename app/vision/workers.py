@@ -66,6 +66,7 @@ class Workers:
         self._host: Host | None = None
         self._workers: list[Worker] = []
         self._turn = asyncio.Lock()
+        self._warm = False
 
     async def open(self) -> None:
         """Load the packs. Raises PackInvalid, ProviderUnavailable, CannotStart."""
@@ -77,7 +78,10 @@ class Workers:
             ) from None
 
     async def warm_up(self) -> None:
-        """Have every network run once, and one worker ready."""
+        """Have every network run once, and one worker ready. All packs are warm after the first."""
+        if self._warm:
+            return
+        self._warm = True
         # It is logged, and requests say it by name until a process can be started.
         with contextlib.suppress(DecoderUnavailable):
             await (await self._living_host()).warm_up()

@@ -408,6 +408,19 @@ def test_workers_end_with_a_service_that_is_killed(tiny_pack: Path) -> None:
     wait_until(lambda: not alive(worker))
 
 
+def test_the_library_of_networks_keeps_no_file_in_the_home_of_who_runs_it(tmp_path: Path) -> None:
+    program = (
+        "import os, app.vision.session\n"
+        "at = '/proc/self/fd/'\n"
+        "files = [os.path.realpath(at + each) for each in os.listdir(at)]\n"
+        "assert not [each for each in files if each.endswith('.db')], files\n"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)
+    assert not list(tmp_path.rglob("onnxruntime*"))
+
+
 def test_the_service_itself_loads_neither_codec_nor_network() -> None:
     program = (
         "import sys, app.main\n"
